@@ -1,0 +1,90 @@
+"""The base of everything that a profile or target file says: frozen, strict, and clear about what it refuses."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from neurocompile.errors import ProfileError
+from neurocompile.hardware.document import Document, KeyPath
+
+_REFUSED = "refused"
+NUMBER_TRAP = "YAML reads a quoted number, or one like 1.0e9, as text: write it like 12, 1.5 or 1.0e+9, without quotes"
+_REMEDIES = {
+    "missing": "add it (null where the fact is unknown)",
+    "literal_error": "choose one of these",
+    "string_type": "write text",
+    "bool_type": "write true or false",
+    "tuple_type": "write a list, such as [a, b]",
+}
+
+
+class Record(BaseModel):
+    """A mapping with a fixed set of keys. Any record may carry a ``note`` for people to read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    note: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, data: Any) -> Any:
+        if isinstance(data, cls):
+            return data
+        fields = list(cls.model_fields)
+        if not isinstance(data, dict):
+            raise refusal(f"expected a mapping with the keys {', '.join(fields)}, not {shown(data)}", "write the mapping")
+        for key in data:
+            if key in fields:
+                continue
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(fields)}"
+            raise refusal("unknown key", remedy, key=str(key))
+        # JSON and YAML have lists; here they are tuples, so that a record is frozen through and through.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+    @classmethod
+    def from_document(cls, document: Document) -> Self:
+        """Check a document against this record; ProfileError names file, line, key, value and remedy."""
+        return validated(cls, document)
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+def refusal(problem: str, remedy: str, key: str | None = None) -> PydanticCustomError:
+    """What a validator raises; ``key`` is the key, within the record being read, that is at fault."""
+    return PydanticCustomError(_REFUSED, "{problem}; {remedy}", {"problem": problem, "remedy": remedy, "key": key})
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: short whatever its size."""
+    text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list | tuple) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def validated(kind: type[RecordT], document: Document) -> RecordT:
+    """``document`` as a ``kind``; ProfileError tells the first fault in the order of the file."""
+    try:
+        return kind.model_validate(document.data)
+    except ValidationError as error:
+        faults = [_fault(details) for details in error.errors(include_url=False)]
+        path, sentence = min(faults, key=lambda fault: document.lines.get(fault[0], 0))
+        raise ProfileError(f"{document.place(path)}: {sentence}") from error
+
+
+def _fault(details: ErrorDetails) -> tuple[KeyPath, str]:
+    path = tuple(details["loc"])
+    if details["type"] == _REFUSED:
+        key = details["ctx"]["key"]
+        return (path if key is None else (*path, key)), details["msg"]
+    if details["type"] == "missing":
+        return path, f"missing key; {_REMEDIES['missing']}"
+    value = details["input"]
+    expectation = details["msg"].replace("Input should be", "expected").replace("String should", "it should")
+    wants_number = details["type"].startswith(("int", "float"))
+    remedy = NUMBER_TRAP if wants_number and isinstance(value, str) else _REMEDIES.get(details["type"], "mend the value")
+    return path, f"found {shown(value)}, {expectation}; {remedy}"

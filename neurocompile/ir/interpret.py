@@ -1,0 +1,352 @@
+"""The interpreter: slow, obvious, and the definition of what a graph means.
+
+Float graphs are computed in float64, integer graphs in int64. Graphs up to the integer stage run all their layers
+within one time step, sample by sample. A mapped graph runs in chip time: samples stream through one after the other,
+every soma clears itself when a new sample reaches it, and the results are taken ``phase`` steps later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neurocompile.errors import InputError
+from neurocompile.ir import fixedpoint
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import (
+    Add,
+    Array,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Delay,
+    DirectEncoder,
+    Dropout,
+    Flatten,
+    Identity,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    PoissonEncoder,
+    Readout,
+    Scale,
+    Shape,
+    Soma,
+    SumPool2d,
+    Threshold,
+    per_channel,
+)
+from neurocompile.random import uniform24
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a run gave. ``outputs``: per output, (N, *shape): a readout's last membrane, a spiking soma's spike sums.
+    ``events``: per encoder and spiking soma, (N, T, *shape): what it sent at every step."""
+
+    outputs: dict[str, Array]
+    events: dict[str, Array]
+
+
+def check_samples(graph: Graph, samples: Array) -> Array:
+    """``samples`` as (N, T or 1, *shape) float64; InputError where they do not fit the graph."""
+    (name,) = graph.of_kind(Input)
+    shape, steps = graph.shape(name), graph.timesteps
+    if samples.dtype.kind not in "biuf":
+        raise InputError(f"input has dtype {samples.dtype}; give real or integer numbers")
+    if samples.ndim == len(shape) + 1 and samples.shape[1:] == shape:
+        samples = samples[:, None]
+    elif samples.ndim != len(shape) + 2 or samples.shape[2:] != shape or samples.shape[1] != steps:
+        raise InputError(
+            f"input has shape {samples.shape}; {graph.name!r} takes (N, {', '.join(map(str, shape))}) "
+            f"or (N, {steps}, {', '.join(map(str, shape))})"
+        )
+    values = samples.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"input has {int((~np.isfinite(values)).sum())} NaN or infinite values; repair the data")
+    return values
+
+
+def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Array:
+    """What encoder ``name`` sends for ``samples`` (N, T or 1, *shape): (N, T, *shape), float64 or whole int64."""
+    node, steps, shape = graph.node(name), graph.timesteps, graph.shape(name)
+    count = len(samples)
+    samples = np.broadcast_to(samples, (count, steps, *shape))
+    if isinstance(node, PoissonEncoder):
+        numbers = np.arange(first_sample, first_sample + count)
+        size = int(np.prod(shape))
+        draws = np.stack([uniform24(node.seed, numbers, t, size).reshape(count, *shape) for t in range(steps)], axis=1)
+        fired = draws < np.abs(samples) * node.gain * 2**24
+        spikes: Array = np.sign(samples).astype(np.int64) * fired
+        return spikes
+    assert isinstance(node, DirectEncoder)
+    if node.scale is None:
+        return samples
+    values: Array = np.clip(np.rint(samples * node.scale), node.low, node.high).astype(np.int64)
+    return values
+
+
+def linear(node: Node, *inputs: Array) -> Array:
+    """One linear node on a batch (N, *shape), in the dtype of the inputs."""
+    (x, *others) = inputs
+    dtype = x.dtype
+    match node:
+        case Conv2d():
+            y = _convolve(x, node.weight.astype(dtype), node)
+            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
+        case Linear():
+            y = x @ node.weight.astype(dtype).T
+            return y if node.bias is None else y + node.bias.astype(dtype)
+        case Scale():
+            scaled: Array = x * per_channel(node.weight, x.shape[1:]).astype(dtype)
+            return scaled
+        case SumPool2d():
+            return _pool(x, node.kernel, node.stride, node.padding)
+        case AvgPool2d():
+            mean: Array = _pool(x, node.kernel, node.stride, node.padding) / (node.kernel[0] * node.kernel[1])
+            return mean
+        case BatchNorm():
+            normed: Array = x * per_channel(node.factor, x.shape[1:]) + per_channel(node.shift, x.shape[1:])
+            return normed
+        case Flatten():
+            return x.reshape(len(x), -1)
+        case Add():
+            return sum(others, start=x)
+        case Identity() | Dropout():
+            return x
+    raise AssertionError(f"{node.kind} is not a linear node")
+
+
+def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
+             dilation: tuple[int, int] = (1, 1)) -> Array:  # fmt: skip
+    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width)."""
+    (pad_h, pad_w), (dil_h, dil_w) = padding, dilation
+    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+    reach = (dil_h * (kernel[0] - 1) + 1, dil_w * (kernel[1] - 1) + 1)
+    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    return view[:, :, :: stride[0], :: stride[1], ::dil_h, ::dil_w]
+
+
+def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
+    windows = _windows(x, (weight.shape[2], weight.shape[3]), node.stride, node.padding, node.dilation)
+    parts = [
+        np.tensordot(window, kernels, axes=((1, 4, 5), (1, 2, 3)))
+        for window, kernels in zip(
+            np.split(windows, node.groups, axis=1), np.split(weight, node.groups, axis=0), strict=True
+        )
+    ]
+    return np.moveaxis(np.concatenate(parts, axis=3), 3, 1)
+
+
+def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:
+    total: Array = _windows(x, kernel, stride, padding).sum(axis=(4, 5))
+    return total
+
+
+@dataclass
+class _SomaState:
+    """The state of one soma for a batch, and its step."""
+
+    node: Soma
+    shape: Shape
+    batch: int
+    dtype: np.dtype[np.generic]
+    current: Array = field(init=False)
+    membrane: Array = field(init=False)
+    owed: Array = field(init=False)
+    fired: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        zero = np.zeros((self.batch, *self.shape), self.dtype)
+        self.current, self.membrane, self.owed, self.fired = zero, zero, zero, zero.astype(np.bool_)
+
+    def _of(self, parameter: Array) -> Array:
+        return per_channel(parameter, self.shape).astype(self.dtype)
+
+    def _decay(self, state: Array, leak: Array) -> Array:
+        if self.node.fixed is None:
+            product: Array = state * self._of(leak)
+            return product
+        return fixedpoint.decay(state, self._of(leak), self.node.fixed.decay_bits)
+
+    def _integrate(self, x: Array, leak: Array, bias: Array) -> Array:
+        """The synaptic current of this step."""
+        fixed = self.node.fixed
+        if fixed is not None:
+            x = x * (1 << fixed.fraction_bits)
+        current = self._decay(self.current, leak) + x + self._of(bias)
+        if fixed is not None:
+            current = fixedpoint.fit(current, fixed.state_bits, fixed.current_overflow)
+        self.current = current
+        return current
+
+    def _store(self, membrane: Array) -> None:
+        fixed = self.node.fixed
+        if fixed is not None:
+            membrane = fixedpoint.fit(membrane, fixed.state_bits, fixed.membrane_overflow)
+        self.membrane = membrane
+
+    def step(self, x: Array) -> Array:
+        """One time step: the spikes of a spiking soma, the membrane of a readout."""
+        node = self.node
+        match node:
+            case Readout():
+                self._store(self._decay(self.membrane, node.leak) + self._integrate(x, node.current_leak, node.bias))
+                return self.membrane
+            case Threshold():
+                return fixedpoint.fire(
+                    x + self._of(node.bias), self._of(node.threshold), compare=node.compare, spikes=node.spikes,
+                    max_payload=node.max_payload, flip=per_channel(node.flip, self.shape),
+                )  # fmt: skip
+            case Neuron(order="integrate_first"):
+                current = self._integrate(x, node.current_leak, node.bias)
+                self._store(self._decay(self.membrane, node.leak) - self.owed + current)
+                spikes = self._fire(node)
+                if node.leaky_reset:
+                    self._store(self._reset(node, spikes))
+                else:
+                    self.owed = spikes * self._of(node.threshold)
+                return spikes
+            case Neuron():
+                spikes = self._fire(node)
+                current = self._integrate(x, node.current_leak, node.bias)
+                if node.leaky_reset:
+                    kept = self._decay(self._reset(node, spikes), node.leak)
+                else:
+                    kept = self._decay(self.membrane, node.leak) - spikes * self._of(node.threshold)
+                self._store(kept + current)
+                return spikes
+        raise AssertionError(f"{node.kind} is not a soma")
+
+    def _fire(self, node: Neuron) -> Array:
+        spikes = fixedpoint.fire(
+            self.membrane, self._of(node.threshold), compare=node.compare, spikes=node.spikes,
+            max_payload=node.max_payload,
+        )  # fmt: skip
+        if node.single_spike:
+            spikes = np.where(self.fired, np.zeros((), self.dtype), spikes)
+            self.fired = self.fired | (spikes != 0)
+        return spikes
+
+    def _reset(self, node: Neuron, spikes: Array) -> Array:
+        if node.reset == "subtract":
+            subtracted: Array = self.membrane - spikes * self._of(node.threshold)
+            return subtracted
+        if node.reset == "set":
+            target = np.sign(spikes) * self._of(node.reset_value)
+            replaced: Array = np.where(spikes != 0, target, self.membrane)
+            return replaced
+        return self.membrane
+
+
+def interpret(
+    graph: Graph,
+    samples: Array,
+    *,
+    first_sample: int = 0,
+    dtype: type[np.generic] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trace:
+    """Run ``samples``: (N, *shape), the same at every step, or (N, T, *shape).
+
+    ``first_sample`` is the number of the first sample, which stochastic encoders draw by. ``dtype`` may be float64 to
+    run an integer graph in floating point (same values while they stay below 2**53). ``progress(done, total)`` is
+    called after every time step. InputError where the samples do not fit the graph.
+    """
+    samples = check_samples(graph, samples)
+    integer = graph.stage in ("integer", "mapped")
+    number = np.dtype(dtype or (np.int64 if integer else np.float64))
+    encoders = {name: encode(graph, name, samples, first_sample) for name in graph.of_kind(*_ENCODERS)}
+    if graph.stage == "mapped":
+        return _stream(graph, {name: events.astype(number) for name, events in encoders.items()}, number, progress)
+    machine = _Machine(graph, len(samples), number)
+    steps = []
+    for t in range(graph.timesteps):
+        steps.append(machine.step({name: events[:, t].astype(number) for name, events in encoders.items()}))
+        if progress:
+            progress(t + 1, graph.timesteps)
+    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*_SENDERS)}
+    outputs = {name: _result(graph, name, np.stack([step[name] for step in steps], axis=1)) for name in graph.outputs}
+    return Trace(outputs, {**encoders, **sent})
+
+
+def _stream(
+    graph: Graph, encoders: dict[str, Array], number: np.dtype[np.generic], progress: Callable[[int, int], None] | None
+) -> Trace:
+    """Chip time: one long run of N*T steps plus the depth; somas clear themselves at ``(t - phase) % T == 0``."""
+    steps = graph.timesteps
+    count = len(next(iter(encoders.values())))
+    phases = {name: node.phase for name, node in graph.items() if isinstance(node, Soma)}
+    total = count * steps + max(phases.values())
+    machine = _Machine(graph, 1, number)
+    kept: dict[str, list[Array]] = {name: [] for name in phases}
+    for t in range(total):
+        for name, phase in phases.items():
+            if (t - phase) % steps == 0:
+                machine.somas[name].clear()
+        sources = {
+            name: events[t // steps, t % steps][None] if t < count * steps else np.zeros((1, *events.shape[2:]), number)
+            for name, events in encoders.items()
+        }
+        values = machine.step(sources)
+        for name, phase in phases.items():
+            if phase <= t < phase + count * steps:
+                kept[name].append(values[name][0])
+        if progress:
+            progress(t + 1, total)
+    series = {name: np.stack(rows).reshape(count, steps, *graph.shape(name)) for name, rows in kept.items()}
+    sent = {name: series[name] for name in graph.of_kind(*_SENDERS)}
+    return Trace({name: _result(graph, name, series[name]) for name in graph.outputs}, {**encoders, **sent})
+
+
+def _result(graph: Graph, name: str, series: Array) -> Array:
+    """(N, T, *shape) -> (N, *shape)."""
+    if isinstance(graph.node(name), Readout):
+        return series[:, -1]
+    total: Array = series.sum(axis=1)
+    return total
+
+
+_ENCODERS = (DirectEncoder, PoissonEncoder)
+_SENDERS = (Neuron, Threshold)
+
+
+class _Machine:
+    """All nodes of a graph, stepped together."""
+
+    def __init__(self, graph: Graph, batch: int, number: np.dtype[np.generic]) -> None:
+        self.graph, self.number = graph, number
+        self.somas = {
+            name: _SomaState(node, graph.shape(name), batch, number)
+            for name, node in graph.items()
+            if isinstance(node, Soma)
+        }
+        self.lines = {
+            name: [np.zeros((batch, *graph.shape(name)), number)] * node.steps
+            for name, node in graph.items()
+            if isinstance(node, Delay)
+        }
+
+    def step(self, encoders: dict[str, Array]) -> dict[str, Array]:
+        values: dict[str, Array] = {}
+        for name, node in self.graph.items():
+            if isinstance(node, Input):
+                continue
+            if name in encoders:
+                values[name] = encoders[name]
+                continue
+            inputs = [values[source] for source in self.graph.inputs(name)]
+            if isinstance(node, Soma):
+                values[name] = self.somas[name].step(inputs[0])
+            elif isinstance(node, Delay):
+                values[name] = self.lines[name][0]
+                self.lines[name] = [*self.lines[name][1:], inputs[0]]
+            else:
+                values[name] = linear(node, *inputs)
+        return values

@@ -1,0 +1,110 @@
+"""Populations: a soma with the projections that feed it. Mapping, retiming, backends and costs speak of these.
+
+From the "spiking" stage on, every projection is one chain with the grammar
+
+    encoder or spiking soma -> [Delay] -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale -> Flatten? -> soma
+
+and a soma with several projections reads them through a single ``Add``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import linear
+from neurocompile.ir.nodes import (
+    ENCODERS,
+    SPIKING,
+    WEIGHTED,
+    Add,
+    Array,
+    Conv2d,
+    Delay,
+    Linear,
+    Node,
+    Scale,
+    Shape,
+    Soma,
+)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The synapses between two populations. ``source`` is an encoder or a spiking soma; ``names`` are the chain's
+    nodes in order of flow, ``steps`` the delay that it imposes (0 before retiming)."""
+
+    source: str
+    source_shape: Shape
+    names: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def steps(self) -> int:
+        return sum(node.steps for node in self.nodes if isinstance(node, Delay))
+
+    @property
+    def operators(self) -> tuple[Node, ...]:
+        """The chain without its delay: a linear map from the source's shape to the soma's."""
+        return tuple(node for node in self.nodes if not isinstance(node, Delay))
+
+    @property
+    def weighted(self) -> Conv2d | Linear | Scale:
+        """The one operator of the chain that has weights."""
+        (node,) = (node for node in self.nodes if isinstance(node, WEIGHTED))
+        return node
+
+    @property
+    def name(self) -> str:
+        """The weighted node's name."""
+        (name,) = (name for name, node in zip(self.names, self.nodes, strict=True) if isinstance(node, WEIGHTED))
+        return name
+
+    def apply(self, events: Array) -> Array:
+        """The linear map on a batch (N, *source_shape), without delay."""
+        for node in self.operators:
+            events = linear(node, events)
+        return events
+
+
+@dataclass(frozen=True)
+class Population:
+    name: str
+    soma: Soma
+    shape: Shape
+    projections: tuple[Projection, ...]
+
+    @property
+    def neurons(self) -> int:
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+def populations(graph: Graph) -> tuple[Population, ...]:
+    """The populations of a graph of stage "spiking", "integer" or "mapped", in topological order."""
+    return tuple(
+        Population(name, node, graph.shape(name), _projections(graph, name))
+        for name, node in graph.items()
+        if isinstance(node, Soma)
+    )
+
+
+def _projections(graph: Graph, soma: str) -> tuple[Projection, ...]:
+    (feeding,) = graph.inputs(soma)
+    ends = graph.inputs(feeding) if isinstance(graph.node(feeding), Add) else (feeding,)
+    return tuple(_chain(graph, soma, end) for end in ends)
+
+
+def _chain(graph: Graph, soma: str, end: str) -> Projection:
+    names: list[str] = []
+    name = end
+    while not isinstance(graph.node(name), (*ENCODERS, *SPIKING)):
+        names.insert(0, name)
+        sources = graph.inputs(name)
+        if len(sources) != 1:
+            raise GraphError(f"{soma}: {name} is a {graph.node(name).kind} inside a projection; run split_projections")
+        (name,) = sources
+    return Projection(name, graph.shape(name), tuple(names), tuple(graph.node(each) for each in names))

@@ -1,0 +1,142 @@
+"""What each stage of the graph allows. ``verify`` runs after every pass; an error names the node and the rule."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.graph import Graph, Stage
+from neurocompile.ir.nodes import (
+    ENCODERS,
+    SPIKING,
+    WEIGHTED,
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Delay,
+    DirectEncoder,
+    Dropout,
+    Flatten,
+    Identity,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    PoissonEncoder,
+    Readout,
+    Scale,
+    Soma,
+    SumPool2d,
+    Threshold,
+)
+from neurocompile.ir.populations import populations
+
+_SOURCES = (Input, DirectEncoder, PoissonEncoder)
+_SOMAS = (Neuron, Threshold, Readout)
+_LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
+
+LEGAL: dict[Stage, tuple[type[Node], ...]] = {
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR),
+    "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add),
+    "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add),
+    "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Delay),
+}
+
+
+def verify(graph: Graph) -> None:
+    """Check ``graph`` against its own stage. GraphError names the first node that breaks a rule."""
+    _check_kinds(graph)
+    _check_ends(graph)
+    if graph.stage in ("spiking", "integer", "mapped"):
+        _check_projections(graph)
+    if graph.stage in ("integer", "mapped"):
+        _check_integers(graph)
+    if graph.stage == "mapped":
+        _check_phases(graph)
+
+
+def _check_kinds(graph: Graph) -> None:
+    legal = LEGAL[graph.stage]
+    for name, node in graph.items():
+        if not isinstance(node, legal):
+            raise GraphError(f"{name}: {node.kind} is not legal at stage {graph.stage!r}")
+
+
+def _check_ends(graph: Graph) -> None:
+    inputs = graph.of_kind(Input)
+    if len(inputs) != 1:
+        raise GraphError(f"graph {graph.name!r} has {len(inputs)} inputs; it must have exactly one")
+    for reader in graph.consumers(inputs[0]):
+        if not isinstance(graph.node(reader), ENCODERS):
+            raise GraphError(f"{reader}: {graph.node(reader).kind} reads the input; an encoder must stand between")
+    for encoder in graph.of_kind(*ENCODERS):
+        if not isinstance(graph.node(graph.inputs(encoder)[0]), Input):
+            raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
+    if not graph.outputs:
+        raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
+    for output in graph.outputs:
+        if not isinstance(graph.node(output), Soma):
+            raise GraphError(
+                f"{output}: the network ends in a {graph.node(output).kind}; end it in a Readout (neurocompile.snn.Readout) "
+                "or in a spiking neuron"
+            )
+    for name, node in graph.items():
+        if not graph.consumers(name) and name not in graph.outputs:
+            raise GraphError(f"{name}: nobody reads this {node.kind}; remove it or make it an output")
+        if isinstance(node, Readout) and graph.consumers(name):
+            raise GraphError(f"{name}: a Readout is read by {graph.consumers(name)[0]}; readouts never fire, use a neuron")
+
+
+def _check_projections(graph: Graph) -> None:
+    for population in populations(graph):
+        for projection in population.projections:
+            kinds = [node.kind for node in projection.nodes]
+            order = [_RANK[kind] if kind in _RANK else 99 for kind in kinds]
+            weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
+            seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
+            before, after = order[:seen], kinds[seen + 1 :]
+            if weighted != 1 or before != sorted(before) or after not in ([], ["Flatten"]) or kinds.count("Delay") > 1:
+                raise GraphError(
+                    f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; it must "
+                    "be [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
+                )
+            if getattr(projection.weighted, "bias", None) is not None:
+                raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
+
+
+_RANK = {"Delay": 0, "SumPool2d": 1, "Flatten": 2}
+_WEIGHTED_KINDS = ("Conv2d", "Linear", "Scale")
+
+
+def _check_integers(graph: Graph) -> None:
+    for name, node in graph.items():
+        for field, array in node.arrays():
+            if array.dtype.kind not in "iub":
+                raise GraphError(f"{name}: {field} has dtype {array.dtype}; at stage {graph.stage!r} it must be integer")
+        if isinstance(node, WEIGHTED):
+            if node.weight_bits is None:
+                raise GraphError(f"{name}: weight_bits is not declared")
+            # one bit means {-1, +1}, which two's complement would call two
+            limit = max(1, (1 << (node.weight_bits - 1)) - 1)
+            largest = int(np.abs(node.weight.astype(np.int64)).max(initial=0))
+            if largest > limit:
+                raise GraphError(f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})")
+        if isinstance(node, Soma) and node.fixed is None:
+            raise GraphError(f"{name}: its fixed-point format is not declared")
+        if isinstance(node, DirectEncoder) and node.scale is None:
+            raise GraphError(f"{name}: its integer scale is not declared")
+
+
+def _check_phases(graph: Graph) -> None:
+    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + delay >= 1."""
+    for population in populations(graph):
+        for projection in population.projections:
+            source = graph.node(projection.source)
+            start = source.phase if isinstance(source, SPIKING) else 0
+            if projection.steps < 1 or start + projection.steps != population.soma.phase:
+                raise GraphError(
+                    f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} (phase {start}) "
+                    f"arrive after {projection.steps} steps; run the retime pass"
+                )
