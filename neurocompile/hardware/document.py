@@ -1,17 +1,17 @@
 """Strict YAML: a small subset of the language in which a slip of the pen cannot pass unseen.
 
-YAML 1.1 turns ``1.0e9`` into a string, ``on:`` into true and ``010`` into 8, keeps the last of two equal keys, and lets
-a few lines of aliases grow into gigabytes. A file of facts can do without all of that, so the reader here walks PyYAML's
-events itself and refuses each of them by file, line and key path.
+YAML 1.1 turns ``1.0e9`` into a string, ``on:`` into true and ``010`` into 8, keeps the last of two equal keys, and
+lets a few lines of aliases grow into gigabytes. A file of facts can do without all of that, so the reader here walks
+PyYAML's events itself and refuses each of them by file, line and key path.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -57,7 +57,7 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     if len(raw) > MAX_BYTES:
-        raise ProfileError(f"{path}:1: top level: the file is larger than {MAX_BYTES:,} bytes; give a profile or target")
+        raise ProfileError(f"{path}:1: top level: larger than {MAX_BYTES:,} bytes; give a profile or a target")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -81,11 +81,11 @@ class _Reader:
             if self.loader.check_event(yaml.StreamEndEvent):
                 self.refuse((), 1, "the file is empty", "write a mapping of keys")
             self.next_event()  # the document's start
-            self.lines[()] = _line(self.loader.peek_event())
+            self.lines[()] = _line(self.peek())
             data = self.value(())
             self.next_event()  # the document's end
             if not self.loader.check_event(yaml.StreamEndEvent):
-                self.refuse((), _line(self.loader.peek_event()), "a second document follows", "keep one document a file")
+                self.refuse((), _line(self.peek()), "a second document follows", "keep one per file")
         except yaml.reader.ReaderError as error:
             line = self.text.count("\n", 0, error.position) + 1
             self.refuse((), line, f"a character that YAML forbids (U+{ord(str(error.character)):04X})", "remove it")
@@ -97,7 +97,7 @@ class _Reader:
     def value(self, path: KeyPath) -> object:
         event = self.next_event()
         line = _line(event)
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+        if event.anchor is not None:  # an alias event has one too
             self.refuse(path, line, f"anchors and aliases are not read (name {event.anchor!r})", "write the value out")
         if event.tag is not None:
             self.refuse(path, line, f"tags are not read ({event.tag!r})", "write the plain value")
@@ -112,7 +112,7 @@ class _Reader:
     def mapping(self, path: KeyPath) -> dict[str, object]:
         result: dict[str, object] = {}
         while not self.loader.check_event(yaml.MappingEndEvent):
-            line = _line(self.loader.peek_event())
+            line = _line(self.peek())
             key = self.key(path)
             here = (*path, key)
             if key in result:
@@ -138,7 +138,7 @@ class _Reader:
         result: list[object] = []
         while not self.loader.check_event(yaml.SequenceEndEvent):
             here = (*path, len(result))
-            self.lines[here] = _line(self.loader.peek_event())
+            self.lines[here] = _line(self.peek())
             result.append(self.value(here))
         self.next_event()
         return result
@@ -163,14 +163,20 @@ class _Reader:
 
     def resolve(self, event: yaml.ScalarEvent) -> str:
         """What YAML 1.1 takes a scalar for: ``null``, ``bool``, ``int``, ``float``, ``str`` or a rarer kind."""
-        return str(self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)).removeprefix(_TAG)
+        resolve: Callable[..., str] = self.loader.resolve
+        return resolve(yaml.ScalarNode, event.value, event.implicit).removeprefix(_TAG)
 
-    def next_event(self) -> yaml.Event:
-        return self.loader.get_event()
+    def next_event(self) -> Any:
+        event: Callable[[], Any] = self.loader.get_event
+        return event()
+
+    def peek(self) -> Any:
+        event: Callable[[], Any] = self.loader.peek_event
+        return event()
 
     def refuse(self, path: KeyPath, line: int, problem: str, remedy: str) -> NoReturn:
         raise ProfileError(f"{self.name}:{line}: {dotted(path)}: {problem}; {remedy}")
 
 
-def _line(event: yaml.Event) -> int:
+def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1

@@ -36,7 +36,7 @@ class Record(BaseModel):
             return data
         fields = list(cls.model_fields)
         if not isinstance(data, dict):
-            raise refusal(f"expected a mapping with the keys {', '.join(fields)}, not {shown(data)}", "write the mapping")
+            raise refusal(f"found {shown(data)}, expected a mapping of {', '.join(fields)}", "write the mapping")
         for key in data:
             if key in fields:
                 continue
@@ -86,5 +86,5 @@ def _fault(details: ErrorDetails) -> tuple[KeyPath, str]:
     value = details["input"]
     expectation = details["msg"].replace("Input should be", "expected").replace("String should", "it should")
     wants_number = details["type"].startswith(("int", "float"))
-    remedy = NUMBER_TRAP if wants_number and isinstance(value, str) else _REMEDIES.get(details["type"], "mend the value")
+    remedy = NUMBER_TRAP if wants_number and isinstance(value, str) else _REMEDIES.get(details["type"], "mend it")
     return path, f"found {shown(value)}, {expectation}; {remedy}"

@@ -13,11 +13,10 @@ from neurocompile.ir.nodes import Array, Overflow
 def decay(state: Array, leak: Array, bits: int) -> Array:
     """``state * leak / 2**bits``, truncated towards zero (as Loihi's and Lava's LIF do)."""
     if state.dtype.kind == "f":
-        result: Array = np.trunc(state * leak / (1 << bits))
-        return result
-    magnitude = (np.abs(state) * leak) >> bits
-    result = np.where(state < 0, -magnitude, magnitude)
-    return result
+        truncated: Array = np.trunc(state * leak / (1 << bits))
+        return truncated
+    magnitude: Array = (np.abs(state) * leak) >> bits
+    return np.where(state < 0, -magnitude, magnitude)
 
 
 def fit(state: Array, bits: int, overflow: Overflow) -> Array:
@@ -31,7 +30,13 @@ def fit(state: Array, bits: int, overflow: Overflow) -> Array:
 
 
 def fire(
-    u: Array, threshold: Array, *, compare: str, spikes: str = "binary", max_payload: int = 255, flip: Array | None = None
+    u: Array,
+    threshold: Array,
+    *,
+    compare: str,
+    spikes: str = "binary",
+    max_payload: int = 255,
+    flip: Array | None = None,
 ) -> Array:
     """The spikes of membranes ``u``, in their dtype; see ``Neuron`` and ``Threshold`` for the rules."""
     if spikes == "graded":

@@ -72,7 +72,7 @@ class Graph:
         for name in self._order:
             node, sources = self.node(name), self._inputs[name]
             wanted = node.arity
-            if wanted is not None and len(sources) != wanted or wanted is None and not sources:
+            if (not sources) if wanted is None else (len(sources) != wanted):
                 raise GraphError(f"{name}: {node.kind} takes {wanted or 'one or more'} inputs, has {len(sources)}")
             try:
                 shapes[name] = node.output_shape(*(shapes[source] for source in sources))
@@ -118,8 +118,8 @@ class Graph:
         from neurocompile.ir.text import to_text
 
         digest = hashlib.sha256(to_text(self).encode())
-        for _, node in self.items():
-            for _, array in node.arrays():
+        for name in self:
+            for _, array in self.node(name).arrays():
                 digest.update(array.tobytes())
         return digest.hexdigest()
 
@@ -146,7 +146,7 @@ class Draft:
 
     def redirect(self, old: str, new: str) -> None:
         """Let every reader of ``old`` read ``new``."""
-        for name, (node, inputs) in self._nodes.items():
+        for name, (node, inputs) in list(self._nodes.items()):
             if name != new:
                 self._nodes[name] = (node, tuple(new if source == old else source for source in inputs))
         self.outputs = tuple(new if output == old else output for output in self.outputs)
@@ -161,11 +161,18 @@ class Draft:
         self.redirect(name, source)
         self.remove(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
     def inputs(self, name: str) -> tuple[str, ...]:
         return self._nodes[name][1]
 
     def node(self, name: str) -> Node:
         return self._nodes[name][0]
+
+    def readers(self, name: str) -> list[str]:
+        """The nodes that read ``name``."""
+        return [reader for reader, (_, inputs) in self._nodes.items() if name in inputs]
 
     def finish(self, stage: Stage | None = None) -> Graph:
         triples = ((name, node, inputs) for name, (node, inputs) in self._nodes.items())

@@ -80,7 +80,7 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
         size = int(np.prod(shape))
         draws = np.stack([uniform24(node.seed, numbers, t, size).reshape(count, *shape) for t in range(steps)], axis=1)
         fired = draws < np.abs(samples) * node.gain * 2**24
-        spikes: Array = np.sign(samples).astype(np.int64) * fired
+        spikes: Array = np.where(fired, np.sign(samples), 0.0).astype(np.int64)
         return spikes
     assert isinstance(node, DirectEncoder)
     if node.scale is None:
@@ -147,7 +147,7 @@ def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: t
 
 
 @dataclass
-class _SomaState:
+class SomaState:
     """The state of one soma for a batch, and its step."""
 
     node: Soma
@@ -323,7 +323,7 @@ class _Machine:
     def __init__(self, graph: Graph, batch: int, number: np.dtype[np.generic]) -> None:
         self.graph, self.number = graph, number
         self.somas = {
-            name: _SomaState(node, graph.shape(name), batch, number)
+            name: SomaState(node, graph.shape(name), batch, number)
             for name, node in graph.items()
             if isinstance(node, Soma)
         }

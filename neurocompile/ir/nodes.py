@@ -60,23 +60,23 @@ class Node:
     arity: ClassVar[int | None] = 1
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
-                object.__setattr__(self, field.name, _freeze(value, f"{type(self).__name__}.{field.name}"))
-            choices = _CHOICES.get(field.name)
+                object.__setattr__(self, each.name, _freeze(value, f"{self.kind}.{each.name}"))
+            choices = _CHOICES.get(each.name)
             if choices and value not in choices:
-                raise GraphError(f"{type(self).__name__}.{field.name} is {value!r}; choose one of {', '.join(choices)}")
+                raise GraphError(f"{self.kind}.{each.name} is {value!r}; choose one of {', '.join(choices)}")
 
     @property
     def kind(self) -> str:
         return type(self).__name__
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
-                yield field.name, value
+                yield each.name, value
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """The shape that the node gives for input shapes; GraphError where they do not fit."""
@@ -201,7 +201,7 @@ class Linear(Node):
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (self.weight.shape[1],):
             raise GraphError(
-                f"Linear: weight {self.weight.shape} takes inputs of shape ({self.weight.shape[1]},), got {inputs[0]}; "
+                f"Linear: weight {self.weight.shape} takes inputs ({self.weight.shape[1]},), got {inputs[0]}; "
                 "put a Flatten before it or check --input-shape"
             )
         return (int(self.weight.shape[0]),)
@@ -209,7 +209,7 @@ class Linear(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Node):
-    """``y = weight * x``, element by element: a one-to-one projection. ``weight``: scalar, (channels,) or full shape."""
+    """``y = weight * x``, element by element: one-to-one synapses. ``weight``: scalar, (channels,) or full shape."""
 
     weight: Array
     weight_bits: int | None = None
@@ -379,9 +379,16 @@ class Soma(Node):
         return inputs[0]
 
 
-def _constant(value: float | bool) -> Any:
-    """A scalar array as a field's default."""
-    return field(default_factory=lambda: np.array(value))
+def _one() -> Array:
+    return np.array(1.0)
+
+
+def _zero() -> Array:
+    return np.array(0.0)
+
+
+def _false() -> Array:
+    return np.array(False)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -405,10 +412,10 @@ class Neuron(Soma):
     """
 
     threshold: Array
-    leak: Array = _constant(1.0)
-    current_leak: Array = _constant(0.0)
-    bias: Array = _constant(0.0)
-    reset_value: Array = _constant(0.0)
+    leak: Array = field(default_factory=_one)
+    current_leak: Array = field(default_factory=_zero)
+    bias: Array = field(default_factory=_zero)
+    reset_value: Array = field(default_factory=_zero)
     order: Order = "integrate_first"
     compare: Compare = "above"
     reset: Reset = "subtract"
@@ -441,8 +448,8 @@ class Threshold(Soma):
     """
 
     threshold: Array
-    bias: Array = _constant(0.0)
-    flip: Array = _constant(False)
+    bias: Array = field(default_factory=_zero)
+    flip: Array = field(default_factory=_false)
     compare: Compare = "above"
     spikes: Spikes = "binary"
     max_payload: int = 255
@@ -461,9 +468,9 @@ class Readout(Soma):
     for in the float network's units, so that ``result * unit`` is close to the float result.
     """
 
-    leak: Array = _constant(1.0)
-    current_leak: Array = _constant(0.0)
-    bias: Array = _constant(0.0)
+    leak: Array = field(default_factory=_one)
+    current_leak: Array = field(default_factory=_zero)
+    bias: Array = field(default_factory=_zero)
     unit: float = 1.0
 
 

@@ -60,7 +60,7 @@ def _take(entry: object, key: str, kind: type, where: str) -> Any:
     if not isinstance(entry, Mapping) or key not in entry:
         raise InputError(f"{where}: key {key!r} is missing; the file is damaged, build it again")
     value = entry[key]
-    if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{where}.{key} is {value!r:.60}; it must be {kind.__name__}, build the file again")
     return value
 

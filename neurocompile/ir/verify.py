@@ -79,28 +79,30 @@ def _check_ends(graph: Graph) -> None:
     for output in graph.outputs:
         if not isinstance(graph.node(output), Soma):
             raise GraphError(
-                f"{output}: the network ends in a {graph.node(output).kind}; end it in a Readout (neurocompile.snn.Readout) "
-                "or in a spiking neuron"
+                f"{output}: the network ends in a {graph.node(output).kind}; end it in a Readout "
+                "(neurocompile.snn.Readout) or in a spiking neuron"
             )
     for name, node in graph.items():
         if not graph.consumers(name) and name not in graph.outputs:
             raise GraphError(f"{name}: nobody reads this {node.kind}; remove it or make it an output")
         if isinstance(node, Readout) and graph.consumers(name):
-            raise GraphError(f"{name}: a Readout is read by {graph.consumers(name)[0]}; readouts never fire, use a neuron")
+            raise GraphError(
+                f"{name}: a Readout is read by {graph.consumers(name)[0]}; readouts never fire, use a neuron"
+            )
 
 
 def _check_projections(graph: Graph) -> None:
     for population in populations(graph):
         for projection in population.projections:
             kinds = [node.kind for node in projection.nodes]
-            order = [_RANK[kind] if kind in _RANK else 99 for kind in kinds]
+            order = [_RANK.get(kind, 99) for kind in kinds]
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
             if weighted != 1 or before != sorted(before) or after not in ([], ["Flatten"]) or kinds.count("Delay") > 1:
                 raise GraphError(
-                    f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; it must "
-                    "be [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
+                    f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
+                    "it must be [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
                 )
             if getattr(projection.weighted, "bias", None) is not None:
                 raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
@@ -114,7 +116,9 @@ def _check_integers(graph: Graph) -> None:
     for name, node in graph.items():
         for field, array in node.arrays():
             if array.dtype.kind not in "iub":
-                raise GraphError(f"{name}: {field} has dtype {array.dtype}; at stage {graph.stage!r} it must be integer")
+                raise GraphError(
+                    f"{name}: {field} has dtype {array.dtype}; at stage {graph.stage!r} it must be integer"
+                )
         if isinstance(node, WEIGHTED):
             if node.weight_bits is None:
                 raise GraphError(f"{name}: weight_bits is not declared")
@@ -122,7 +126,9 @@ def _check_integers(graph: Graph) -> None:
             limit = max(1, (1 << (node.weight_bits - 1)) - 1)
             largest = int(np.abs(node.weight.astype(np.int64)).max(initial=0))
             if largest > limit:
-                raise GraphError(f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})")
+                raise GraphError(
+                    f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"
+                )
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
         if isinstance(node, DirectEncoder) and node.scale is None:
@@ -137,6 +143,6 @@ def _check_phases(graph: Graph) -> None:
             start = source.phase if isinstance(source, SPIKING) else 0
             if projection.steps < 1 or start + projection.steps != population.soma.phase:
                 raise GraphError(
-                    f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} (phase {start}) "
-                    f"arrive after {projection.steps} steps; run the retime pass"
+                    f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} "
+                    f"(phase {start}) arrive after {projection.steps} steps; run the retime pass"
                 )

@@ -1,0 +1,1 @@
+"""What a mapped network costs on a chip: counters times the profile's numbers."""

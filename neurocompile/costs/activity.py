@@ -1,0 +1,245 @@
+"""What a network did on some data: facts of the network and the data alone, so that one run prices it on every chip."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from neurocompile.errors import InputError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import Trace, linear
+from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Scale, Soma
+from neurocompile.ir.populations import Projection, populations
+
+FORMAT = "neurocompile.activity/1"
+_JSON, _TENSORS = "activity.json", "activity.safetensors"
+_LARGEST_JSON_BYTES = 1 << 24
+_KINDS = ("events", "bits", "active")
+
+
+class _Header(BaseModel):
+    """The JSON half of a saved activity: everything but the arrays, whose names it lists."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: str
+    data: str
+    samples: Annotated[int, Field(ge=1, le=1 << 40)]
+    timesteps: Annotated[int, Field(ge=1, le=1 << 20)]
+    events: list[str]
+    bits: list[str]
+    active: list[str]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Counts summed over ``samples`` samples of ``timesteps`` steps each, every array int64 over its node's shape.
+
+    ``events``: per encoder and spiking soma, how often each of its neurons sent something other than zero.
+    ``bits``: per encoder of integers, the set bits of what it sent, which is what a chip without graded spikes sends in
+    its place: the magnitude's bits of one-sided or ternary values, the two's complement's of other signed values.
+    ``active``: per soma, its neurons' active updates: the steps in which an event arrived within the neuron's receptive
+    field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its own leaves an update inactive.
+    ``data`` says what the samples were.
+    """
+
+    data: str
+    samples: int
+    timesteps: int
+    events: Mapping[str, Array]
+    bits: Mapping[str, Array]
+    active: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data") -> Activity:
+        """Count a run of ``graph``; a trace in chip time has the same layout, so it gives the same counts."""
+        sent = {name: trace.events[name] for name in graph.of_kind(*ENCODERS, *SPIKING)}
+        fired = {name: values != 0 for name, values in sent.items()}
+        samples = len(next(iter(sent.values())))
+        return cls(
+            data,
+            samples,
+            graph.timesteps,
+            events={name: _count(flags) for name, flags in fired.items()},
+            bits={
+                name: _bits(graph, name, sent[name])
+                for name in graph.of_kind(*ENCODERS)
+                if _is_whole(graph, name, sent[name])
+            },
+            active=_active(graph, fired, samples),
+        )
+
+    def __add__(self, other: Activity) -> Activity:
+        """Both batches together; InputError where they are not of one network."""
+        for kind in _KINDS:
+            mine, theirs = getattr(self, kind), getattr(other, kind)
+            if {name: array.shape for name, array in mine.items()} != {n: a.shape for n, a in theirs.items()}:
+                raise InputError(f"activity of {self.data!r} and of {other.data!r}: {kind} differ in names or shapes; "
+                                 "add runs of one network only")  # fmt: skip
+        if self.timesteps != other.timesteps:
+            raise InputError(f"activity of {self.timesteps} and of {other.timesteps} steps; add runs of one network only")
+        return Activity(
+            self.data if self.data == other.data else f"{self.data} + {other.data}",
+            self.samples + other.samples,
+            self.timesteps,
+            **{
+                kind: {name: array + getattr(other, kind)[name] for name, array in getattr(self, kind).items()}
+                for kind in _KINDS
+            },
+        )
+
+    def rate(self, name: str) -> float:
+        """Mean number of events per neuron of ``name`` per sample, over all steps (the papers' spike rate)."""
+        return float(self.events[name].mean()) / self.samples
+
+    def check(self, graph: Graph) -> None:
+        """InputError unless these are counts of ``graph``, or of one with the same nodes and shapes."""
+        senders, somas = graph.of_kind(*ENCODERS, *SPIKING), graph.of_kind(Soma)
+        for kind, names in (("events", senders), ("active", somas)):
+            found = {name: array.shape for name, array in getattr(self, kind).items()}
+            if found != {name: graph.shape(name) for name in names}:
+                raise InputError(f"activity of {self.data!r} is not of network {graph.name!r}: {kind} differ in names or "
+                                 "shapes; run the network again")  # fmt: skip
+        if self.timesteps != graph.timesteps or not set(self.bits) <= set(graph.of_kind(*ENCODERS)):
+            raise InputError(f"activity of {self.data!r} has {self.timesteps} steps, network {graph.name!r} "
+                             f"{graph.timesteps}; run the network again")  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """Write ``activity.safetensors``, then ``activity.json`` with its hash: a torn pair is refused on reading."""
+        tensors = save_tensors(
+            {f"{kind}/{name}": np.ascontiguousarray(array).reshape(array.shape)
+             for kind in _KINDS for name, array in getattr(self, kind).items()}
+        )  # fmt: skip
+        header = _Header(
+            format=FORMAT,
+            data=self.data,
+            samples=self.samples,
+            timesteps=self.timesteps,
+            events=list(self.events),
+            bits=list(self.bits),
+            active=list(self.active),
+            sha256=hashlib.sha256(tensors).hexdigest(),
+        )
+        _replace(folder / _TENSORS, tensors)
+        _replace(folder / _JSON, (header.model_dump_json(indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> Activity:
+        """Read what ``save`` wrote; InputError where a file is missing, damaged or of another version."""
+        header = _read_header(folder / _JSON)
+        path = folder / _TENSORS
+        try:
+            raw = path.read_bytes()
+            tensors = load_tensors(raw)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: {error}; run the network again") from None
+        names = {kind: getattr(header, kind) for kind in _KINDS}
+        if hashlib.sha256(raw).hexdigest() != header.sha256:
+            raise InputError(f"{path} does not belong to {_JSON}; run the network again")
+        if set(tensors) != {f"{kind}/{name}" for kind in _KINDS for name in names[kind]}:
+            raise InputError(f"{path}: its arrays are not those that {_JSON} names; run the network again")
+        most = header.samples * header.timesteps
+        for name, array in tensors.items():
+            limit = most * 64 if name.startswith("bits/") else most
+            if array.dtype != np.int64 or (array < 0).any() or (array > limit).any():
+                raise InputError(f"{path}: {name} is no count of at most {limit}; run the network again")
+            array.setflags(write=False)
+        arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in _KINDS}
+        return cls(header.data, header.samples, header.timesteps, **arrays)
+
+
+def _count(flags: Array) -> Array:
+    """(N, T, *shape) -> int64 (*shape)."""
+    total: Array = flags.sum(axis=(0, 1), dtype=np.int64)
+    return total
+
+
+def _is_whole(graph: Graph, name: str, values: Array) -> bool:
+    node = graph.node(name)
+    return values.dtype.kind in "iu" or not isinstance(node, DirectEncoder) or node.scale is not None
+
+
+def _bits(graph: Graph, name: str, values: Array) -> Array:
+    node, whole = graph.node(name), values.astype(np.int64)
+    if isinstance(node, DirectEncoder) and node.low < -1:
+        width = max(node.high.bit_length(), (-node.low - 1).bit_length()) + 1
+        whole = whole & ((1 << width) - 1)
+    return _count(np.bitwise_count(np.abs(whole)))
+
+
+def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str, Array]:
+    """Per soma, sample by sample so that the memory it takes does not grow with the batch."""
+    counts = {}
+    for population in populations(graph):
+        total = np.zeros(population.shape, np.int64)
+        bias = np.broadcast_to(_biased(population.soma, population.shape), population.shape)
+        for sample in range(samples):
+            active = np.broadcast_to(bias, (graph.timesteps, *population.shape))
+            if population.name in fired:
+                active = active | fired[population.name][sample]
+            for projection in population.projections:
+                active = active | reached(projection, fired[projection.source][sample])
+            total += active.sum(axis=0)
+        counts[population.name] = total
+    return counts
+
+
+def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
+    bias: Array = np.asarray(getattr(soma, "bias", 0.0)) != 0
+    return bias.reshape(bias.shape + (1,) * (len(shape) - 1)) if bias.ndim == 1 else bias
+
+
+def reached(projection: Projection, sent: Array) -> Array:
+    """Which neurons have a sending neuron in their receptive field: bool (N, *source_shape) -> bool (N, *shape)."""
+    for node in projection.operators:
+        count = len(sent)
+        match node:
+            case Conv2d():
+                outputs, _, *window = node.weight.shape
+                groups = sent.reshape(count, node.groups, -1, *sent.shape[2:]).any(axis=2)
+                ones = dataclasses.replace(node, weight=np.ones((node.groups, 1, *window), np.float32), bias=None)
+                sent = np.repeat(linear(ones, groups.astype(np.float32)) > 0, outputs // node.groups, axis=1)
+            case Linear():
+                sent = np.repeat(sent.any(axis=1, keepdims=True), node.weight.shape[0], axis=1)
+            case Scale():
+                pass
+            case _:
+                sent = linear(node, sent.astype(np.float32)) > 0
+    return sent
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _read_header(path: Path) -> _Header:
+    try:
+        if path.stat().st_size > _LARGEST_JSON_BYTES:
+            raise InputError(f"{path} has {path.stat().st_size} bytes, at most {_LARGEST_JSON_BYTES} make sense")
+        plain = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {error}; run the network to get its activity") from None
+    version = plain.get("format") if isinstance(plain, dict) else None
+    if version != FORMAT:
+        raise InputError(f"{path}: format is {version!r:.60}, this version reads {FORMAT!r}; run the network again")
+    try:
+        return _Header.model_validate(plain)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"{path}: {where}: {fault['msg']}; run the network again") from None

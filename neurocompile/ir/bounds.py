@@ -1,0 +1,151 @@
+"""Interval analysis of integer graphs: how large sums and states can become, whatever the input.
+
+Ranges hold for every input, so a width that contains them can never overflow. They are not tight: neurons of one
+source are taken as independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from neurocompile.ir.fixedpoint import decay
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import linear
+from neurocompile.ir.nodes import (
+    WEIGHTED,
+    Array,
+    DirectEncoder,
+    Neuron,
+    PoissonEncoder,
+    Readout,
+    Threshold,
+    per_channel,
+)
+from neurocompile.ir.populations import Population, Projection
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The smallest and the largest value, per neuron: two int64 arrays of one shape."""
+
+    low: Array
+    high: Array
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def __or__(self, other: Interval) -> Interval:
+        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    @property
+    def bits(self) -> int:
+        """The signed width, in bits, that holds every value (symmetric: the most negative code is left unused)."""
+        return int(max(-int(self.low.min()), int(self.high.max()), 1)).bit_length() + 1
+
+
+def sent_range(graph: Graph, source: str) -> tuple[int, int]:
+    """The smallest and largest value that an encoder or a spiking soma sends, zero included."""
+    node = graph.node(source)
+    match node:
+        case DirectEncoder():
+            return min(node.low, 0), max(node.high, 0)
+        case PoissonEncoder():
+            return -1, 1
+        case Neuron() | Threshold() if node.spikes == "graded":
+            return 0, node.max_payload
+        case Neuron() | Threshold():
+            return (-1, 1) if node.spikes == "signed" else (0, 1)
+    raise AssertionError(f"{source} is a {node.kind}, which sends nothing")
+
+
+def projection_range(graph: Graph, projection: Projection) -> Interval:
+    """The range of what a projection gives its soma in one step, of the soma's shape."""
+    low, high = (
+        np.full((1, *projection.source_shape), value, np.int64) for value in sent_range(graph, projection.source)
+    )
+    for node in projection.operators:
+        if isinstance(node, WEIGHTED):
+            weight = node.weight.astype(np.int64)
+            excite, inhibit = replace(node, weight=np.maximum(weight, 0)), replace(node, weight=np.minimum(weight, 0))
+            low, high = linear(excite, low) + linear(inhibit, high), linear(excite, high) + linear(inhibit, low)
+        else:
+            low, high = linear(node, low), linear(node, high)
+    return Interval(low[0], high[0])
+
+
+def input_range(graph: Graph, population: Population) -> Interval:
+    """The range of the sum over all projections of a population in one step."""
+    first, *others = (projection_range(graph, projection) for projection in population.projections)
+    return sum(others, start=first)
+
+
+def state_range(population: Population, inputs: Interval, timesteps: int) -> tuple[Interval, Interval]:
+    """The ranges of synaptic current and membrane over a presentation, in the soma's fixed-point unit."""
+    soma, shape = population.soma, population.shape
+    zero = Interval(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+    if isinstance(soma, Threshold):
+        return zero, zero
+    assert isinstance(soma, (Neuron, Readout))
+    assert soma.fixed is not None
+    bits, shift = soma.fixed.decay_bits, soma.fixed.fraction_bits
+    leak, current_leak, bias = (
+        per_channel(parameter, shape).astype(np.int64) for parameter in (soma.leak, soma.current_leak, soma.bias)
+    )
+
+    def decayed(state: Interval, factor: Array) -> Interval:
+        return Interval(decay(state.low, factor, bits), decay(state.high, factor, bits))
+
+    arriving = Interval((inputs.low << shift) + bias, (inputs.high << shift) + bias)
+    current, membrane, all_currents, all_membranes = zero, zero, zero, zero
+    for _ in range(timesteps):
+        current = decayed(current, current_leak) + arriving
+        if isinstance(soma, Readout):
+            kept = decayed(membrane, leak)
+        elif soma.leaky_reset:
+            kept = decayed(_after_reset(soma, membrane, shape), leak)
+        else:
+            kept = _less_owed(soma, membrane, leak, bits, shape)
+        membrane = kept + current
+        all_currents, all_membranes = all_currents | current, all_membranes | membrane
+    return all_currents, all_membranes
+
+
+def _after_reset(soma: Neuron, membrane: Interval, shape: tuple[int, ...]) -> Interval:
+    """Where the membrane can be once it may have fired."""
+    threshold = per_channel(soma.threshold, shape).astype(np.int64)
+    silent = Interval(
+        np.maximum(membrane.low, -threshold) if soma.spikes == "signed" else membrane.low,
+        np.minimum(membrane.high, threshold),
+    )
+    if soma.reset == "none" or soma.single_spike:
+        # a neuron that has fired its only spike is not reset again
+        silent = membrane
+    if soma.reset == "none":
+        return silent
+    zero = np.zeros(shape, np.int64)
+    if soma.reset == "set":
+        value = per_channel(soma.reset_value, shape).astype(np.int64) + zero
+        low = np.minimum(value, -value) if soma.spikes == "signed" else value
+        return silent | Interval(low, np.maximum(value, -value) if soma.spikes == "signed" else value)
+    most = soma.max_payload if soma.spikes == "graded" else 1
+    low = np.minimum(membrane.low + threshold, zero) if soma.spikes == "signed" else zero
+    return silent | Interval(low, np.maximum(membrane.high - most * threshold, zero))
+
+
+def _less_owed(soma: Neuron, membrane: Interval, leak: Array, bits: int, shape: tuple[int, ...]) -> Interval:
+    """``leak*u - threshold*s``: what is left when the subtraction of the last step's spike does not leak."""
+    threshold = per_channel(soma.threshold, shape).astype(np.int64)
+    most = soma.max_payload if soma.spikes == "graded" else 1
+    whole = Interval(decay(membrane.low, leak, bits), decay(membrane.high, leak, bits))
+    silent_high = whole.high if soma.single_spike else decay(np.minimum(membrane.high, threshold), leak, bits)
+    # having just passed k thresholds, the membrane is at least leak*k*threshold - k*threshold
+    fired = Interval(
+        most * (decay(threshold, leak, bits) - threshold - 1),
+        np.maximum(whole.high - most * threshold, decay(threshold, leak, bits)),
+    )
+    low, high = np.minimum(whole.low, fired.low), np.maximum(silent_high, fired.high)
+    if soma.spikes == "signed":
+        low, high = np.minimum(low, -fired.high), np.maximum(high, -fired.low)
+    return Interval(low, high)

@@ -1,0 +1,99 @@
+"""Fuse batch norm into a neighbouring convolution or linear layer (Rueckauer et al. 2017).
+
+after a layer :  factor*(W x + b) + shift = (factor*W) x + (factor*b + shift)
+before a layer:  W (factor*x + shift) + b = (W*factor) x + (W shift + b)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.graph import Draft, Graph
+from neurocompile.ir.nodes import Array, BatchNorm, Conv2d, Flatten, Linear
+
+_LAYERS = (Conv2d, Linear)
+
+
+@dataclass(frozen=True)
+class FuseBatchNorm:
+    """GraphError, with the layer and the remedy, where a batch norm cannot be fused exactly."""
+
+    name: ClassVar[str] = "fuse_batchnorm"
+
+    def run(self, graph: Graph) -> Graph:
+        draft = graph.edit()
+        for name in graph.of_kind(BatchNorm):
+            producer = draft.inputs(name)[0]
+            if isinstance(draft.node(producer), _LAYERS):
+                _fuse_into_producer(draft, name, producer)
+            else:
+                _fuse_into_consumers(graph, draft, name)
+            draft.bypass(name)
+        return draft.finish("fused")
+
+
+def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
+    others = [reader for reader in draft.readers(producer) if reader != name]
+    if others:
+        raise GraphError(
+            f"{name}: cannot be fused into {producer}, whose output {', '.join(others)} reads too; "
+            "give the batch norm a layer of its own"
+        )
+    norm, layer = draft.node(name), draft.node(producer)
+    assert isinstance(norm, BatchNorm)
+    assert isinstance(layer, _LAYERS)
+    draft.replace(producer, scale_outputs(layer, norm.factor, norm.shift))
+
+
+def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
+    """A batch norm after a neuron or a pool: every reader must be a layer (perhaps behind a Flatten)."""
+    norm = draft.node(name)
+    assert isinstance(norm, BatchNorm)
+    readers = draft.readers(name)
+    for reader in readers:
+        factor, shift, through = norm.factor, norm.shift, reader
+        if isinstance(draft.node(reader), Flatten):
+            repeats = int(np.prod(graph.shape(name)[1:]))
+            factor, shift = np.repeat(factor, repeats), np.repeat(shift, repeats)
+            behind = draft.readers(reader)
+            if len(behind) != 1:
+                raise GraphError(f"{name}: {reader} behind it feeds {', '.join(behind)}; fuse needs one layer there")
+            (through,) = behind
+        layer = draft.node(through)
+        if not isinstance(layer, _LAYERS):
+            raise GraphError(
+                f"{name}: stands between {graph.inputs(name)[0]} and {through} ({layer.kind}); a batch norm can be "
+                "fused only next to a convolution or linear layer: move it there"
+            )
+        if isinstance(layer, Conv2d) and any(layer.padding) and shift.any():
+            raise GraphError(
+                f"{name}: cannot be fused into {through}, whose zero padding {layer.padding} would need another bias "
+                "at the border than inside; put the batch norm after the convolution, or use padding=0"
+            )
+        draft.replace(through, scale_inputs(layer, factor, shift))
+
+
+def scale_outputs(layer: Conv2d | Linear, factor: Array, shift: Array) -> Conv2d | Linear:
+    """The layer that computes ``factor * layer(x) + shift``, per output channel."""
+    bias = np.zeros(len(factor)) if layer.bias is None else layer.bias.astype(np.float64)
+    weight = layer.weight * factor.reshape((-1,) + (1,) * (layer.weight.ndim - 1))
+    return replace(layer, weight=weight, bias=factor * bias + shift)
+
+
+def scale_inputs(layer: Conv2d | Linear, factor: Array, shift: Array) -> Conv2d | Linear:
+    """The layer that computes ``layer(factor * x + shift)``, per input channel, away from any border."""
+    if isinstance(layer, Linear):
+        added = layer.weight @ shift
+        weight = layer.weight * factor
+    else:
+        # group g of the outputs reads channels g*per_group ... of the inputs
+        out, per_group = layer.weight.shape[:2]
+        channel = np.arange(out)[:, None] // (out // layer.groups) * per_group + np.arange(per_group)
+        added = (layer.weight.sum(axis=(2, 3)) * shift[channel]).sum(axis=1)
+        weight = layer.weight * factor[channel][:, :, None, None]
+    bias = added if layer.bias is None else layer.bias + added
+    return replace(layer, weight=weight, bias=bias if bias.any() or layer.bias is not None else None)

@@ -1,0 +1,251 @@
+"""Float graph to integer graph.
+
+A comparison is unchanged when both sides are multiplied by one number, so every channel c of a soma has its own scale
+S[c], shared by all projections that meet there: weights become ``round(w * S / s)`` where s is the scale of what
+the source sends (1 for spikes); thresholds, biases and reset values ``round(v * S * 2**fraction_bits)``. Outputs that
+compete in an argmax share one scale. A stateless comparison loses nothing more: with integer sums, ``sum > v`` is
+``sum > floor(v)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neurocompile.errors import CapacityError, InputError
+from neurocompile.ir.bounds import Interval, input_range, state_range
+from neurocompile.ir.graph import Draft, Graph
+from neurocompile.ir.interpret import check_samples
+from neurocompile.ir.nodes import (
+    Array,
+    Conv2d,
+    DirectEncoder,
+    FixedPoint,
+    Flatten,
+    Linear,
+    Neuron,
+    Overflow,
+    Readout,
+    Scale,
+    Soma,
+    Threshold,
+    per_channel,
+)
+from neurocompile.ir.populations import Population, Projection, populations
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """The widths that a chip offers, in bits, sign included. ``fraction_bits`` is the most that states carry below
+    the weight's unit; where ``fraction_bits_fixed`` it is exactly that. Thresholds are multiples of
+    ``2**threshold_step_bits`` in state units."""
+
+    weight_bits: int = 8
+    payload_bits: int = 8
+    state_bits: int = 24
+    fraction_bits: int = 6
+    fraction_bits_fixed: bool = False
+    decay_bits: int = 12
+    threshold_bits: int = 24
+    threshold_step_bits: int = 0
+    accumulator_bits: int = 24
+    current_overflow: Overflow = "wrap"
+    membrane_overflow: Overflow = "clip"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("weight_bits", 1, 8), ("payload_bits", 1, 16)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}; choose from {low} to {high}")
+
+    @property
+    def largest_weight(self) -> int:
+        """Symmetric codes; one bit means -1 and +1 (a weight of zero is no synapse)."""
+        return max(1, (1 << (self.weight_bits - 1)) - 1)
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """``calibration``: samples (N, *shape) or (N, T, *shape) whose range sets the scale of analog input.
+
+    CapacityError where the interval analysis cannot prove that every sum and state fits its width.
+    """
+
+    name: ClassVar[str] = "quantize"
+    numerics: Numerics = Numerics()
+    calibration: Array | None = None
+
+    def run(self, graph: Graph) -> Graph:
+        draft = graph.edit()
+        source_scale = {name: self._encode(graph, draft, name) for name in graph.of_kind(DirectEncoder)}
+        scales: dict[str, Array] = {}
+        for population in populations(graph):
+            scale = self._scale(population, source_scale)
+            for projection in population.projections:
+                ratio = scale / source_scale.get(projection.source, 1.0)
+                draft.replace(projection.name, self._quantize_weights(projection, ratio))
+            scales[population.name] = scale
+        weighted = draft.finish()
+        for population in populations(weighted):
+            inputs = input_range(weighted, population)
+            draft.replace(population.name, self._quantize_soma(weighted, population, scales[population.name], inputs))
+        return draft.finish("integer")
+
+    def _encode(self, graph: Graph, draft: Draft, name: str) -> float:
+        """Choose the integer code of analog input; returns its scale."""
+        node = graph.node(name)
+        assert isinstance(node, DirectEncoder)
+        low, high = -node.limit, node.limit
+        if self.calibration is not None:
+            values = check_samples(graph, self.calibration)
+            if values.any():
+                low, high = float(values.min()), float(values.max())
+        signed = low < 0
+        largest = max(1, (1 << (self.numerics.payload_bits - signed)) - 1)
+        scale = largest / max(high, -low)
+        draft.replace(name, replace(node, scale=scale, low=-largest if signed else 0, high=largest))
+        return scale
+
+    def _scale(self, population: Population, source_scale: dict[str, float]) -> Array:
+        """S: () where all channels share one, else (channels,)."""
+        soma = population.soma
+        sizes = [
+            _weight_size(projection, binary=self.numerics.weight_bits == 1) / source_scale.get(projection.source, 1.0)
+            for projection in population.projections
+        ]
+        if isinstance(soma, Readout) or any(size.ndim == 0 for size in sizes):
+            sizes = [np.asarray(size.max()) for size in sizes]
+        size: Array = np.max(np.stack(sizes), axis=0)
+        reach = max(float(np.abs(array).max()) for name, array in soma.arrays() if name in _IN_WEIGHT_UNITS)
+        # a channel without weights still compares its bias with its threshold: a scale that shows both
+        scale = self.numerics.largest_weight / np.where(size == 0, max(reach, 1e-9) / 256, np.maximum(size, 1e-30))
+        if reach and not isinstance(soma, Threshold):
+            # a state has no room for more than its width; leave two bits above the threshold
+            room = (1 << (min(self.numerics.threshold_bits, self.numerics.state_bits) - 3)) - 1
+            step = 1 << self.numerics.fraction_bits if self.numerics.fraction_bits_fixed else 1
+            scale = np.minimum(scale, room / step / reach)
+        return np.asarray(scale, np.float64)
+
+    def _quantize_weights(self, projection: Projection, scale: Array) -> Conv2d | Linear | Scale:
+        """The weighted node with integer weights; ``scale`` is () or one per channel of the soma."""
+        node, numerics = projection.weighted, self.numerics
+        weight: Array = node.weight.astype(np.float64)
+        if isinstance(node, Scale) and scale.ndim and weight.ndim == 0:
+            weight = np.broadcast_to(weight, scale.shape)
+        scaled = weight * (scale.reshape(scale.shape + (1,) * (weight.ndim - 1)) if scale.ndim else scale)
+        largest = numerics.largest_weight
+        codes = np.sign(scaled) if numerics.weight_bits == 1 else np.clip(np.rint(scaled), -largest, largest)
+        return replace(node, weight=codes.astype(np.int8), weight_bits=numerics.weight_bits)
+
+    def _quantize_soma(self, graph: Graph, population: Population, scale: Array, inputs: Interval) -> Soma:
+        """The integer soma, with the most fraction bits for which no state can overflow."""
+        soma, numerics = population.soma, self.numerics
+        name = population.name
+        if inputs.bits > numerics.accumulator_bits:
+            raise CapacityError(
+                f"{name}: its synaptic sum needs {inputs.bits} bits, the accumulator has {numerics.accumulator_bits}; "
+                "lower --bits, split the layer, or choose a target with a wider accumulator"
+            )
+        if isinstance(soma, Threshold):
+            return _integer_threshold(soma, population.shape, scale, inputs, self._fixed(0))
+        assert isinstance(soma, (Neuron, Readout))
+        finest = numerics.fraction_bits
+        if isinstance(soma, Readout) and _nothing_decays(soma) and not numerics.fraction_bits_fixed:
+            finest = 0
+        coarsest = finest if numerics.fraction_bits_fixed else 0
+        needed = 0
+        for fraction_bits in range(finest, coarsest - 1, -1):
+            candidate = self._integer_soma(soma, population.shape, scale, self._fixed(fraction_bits))
+            states = state_range(replace(population, soma=candidate), inputs, graph.timesteps)
+            needed = max(state.bits for state in states)
+            if needed <= numerics.state_bits:
+                return candidate
+        raise CapacityError(
+            f"{name}: its state may need {needed} bits over {graph.timesteps} time steps, the chip has "
+            f"{numerics.state_bits}; lower --bits, use fewer time steps, or choose a target with wider states"
+        )
+
+    def _fixed(self, fraction_bits: int) -> FixedPoint:
+        numerics = self.numerics
+        return FixedPoint(
+            state_bits=numerics.state_bits,
+            fraction_bits=fraction_bits,
+            decay_bits=numerics.decay_bits,
+            accumulator_bits=numerics.accumulator_bits,
+            current_overflow=numerics.current_overflow,
+            membrane_overflow=numerics.membrane_overflow,
+        )
+
+    def _integer_soma(
+        self, soma: Neuron | Readout, shape: tuple[int, ...], scale: Array, fixed: FixedPoint
+    ) -> Neuron | Readout:
+        unit = scale * (1 << fixed.fraction_bits)
+
+        def code(parameter: Array, step: int = 1) -> Array:
+            return (np.rint(_times(parameter, unit, shape) / step) * step).astype(np.int64)
+
+        fields: dict[str, Any] = {
+            "leak": np.rint(soma.leak * float(fixed.one)).astype(np.int64),
+            "current_leak": np.rint(soma.current_leak * float(fixed.one)).astype(np.int64),
+            "bias": code(soma.bias),
+            "fixed": fixed,
+        }
+        if isinstance(soma, Readout):
+            return replace(soma, **fields, unit=float(1 / unit))
+        step = 1 << self.numerics.threshold_step_bits
+        threshold = np.maximum(code(soma.threshold, step), step)
+        return replace(soma, **fields, threshold=threshold, reset_value=code(soma.reset_value))
+
+
+_IN_WEIGHT_UNITS = ("threshold", "bias", "reset_value")
+
+
+def _nothing_decays(soma: Neuron | Readout) -> bool:
+    return bool((soma.leak == 1).all() and (soma.current_leak == 0).all())
+
+
+def _weight_size(projection: Projection, *, binary: bool) -> Array:
+    """What the largest code stands for: the largest |weight| per output channel (the mean where codes are binary), as
+    (channels,); () where a Flatten mixes channels behind the weights."""
+    node = projection.weighted
+    weight = np.abs(node.weight.astype(np.float64))
+    if isinstance(node, Scale) and weight.ndim == 0:
+        return np.asarray(weight)
+    rows = weight.reshape(len(weight), -1)
+    synapses = np.maximum((rows != 0).sum(axis=1), 1)
+    size: Array = rows.sum(axis=1) / synapses if binary else rows.max(axis=1)
+    mixed = isinstance(projection.operators[-1], Flatten)
+    return np.asarray(size.max()) if mixed else size
+
+
+def _times(parameter: Array, scale: Array, shape: tuple[int, ...]) -> Array:
+    """``parameter * scale``, kept as small as the two say."""
+    if parameter.ndim <= 1 and scale.ndim <= 1:
+        small: Array = parameter.astype(np.float64) * scale
+        return small
+    full: Array = parameter.astype(np.float64) * per_channel(scale, shape)
+    return full
+
+
+def _integer_threshold(
+    soma: Threshold, shape: tuple[int, ...], scale: Array, inputs: Interval, fixed: FixedPoint
+) -> Threshold:
+    if soma.spikes != "binary":
+        return replace(
+            soma,
+            threshold=np.maximum(np.rint(_times(soma.threshold, scale, shape)), 1).astype(np.int64),
+            bias=np.rint(_times(soma.bias, scale, shape)).astype(np.int64),
+            fixed=fixed,
+        )
+    exact = _times(soma.threshold, scale, shape) - _times(soma.bias, scale, shape)
+    # sum > v is sum > floor(v); sum >= v is sum >= ceil(v); a flipped comparison has them the other way round
+    down: Array = np.logical_xor(soma.compare == "above", soma.flip)
+    if exact.ndim > 1:
+        down = per_channel(down, shape)
+    threshold = np.where(down, np.floor(exact), np.ceil(exact))
+    # beyond what the sum can reach, every threshold says the same
+    low, high = int(inputs.low.min()) - 1, int(inputs.high.max()) + 1
+    return replace(
+        soma, threshold=np.clip(threshold, low, high).astype(np.int64), bias=np.zeros((), np.int64), fixed=fixed
+    )

@@ -1,0 +1,70 @@
+"""A model's ``forward`` is one time step; these run whole presentations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from neurocompile.errors import InputError
+from neurocompile.snn.encoders import PoissonEncoder
+from neurocompile.snn.neuron import LIF, Readout
+from neurocompile.snn.state import reset_state
+
+
+def run(model: nn.Module, x: Tensor, timesteps: int, *, time_axis: bool = False) -> Tensor:
+    """Present a batch for ``timesteps`` steps, from zero state, and return the network's answer (N, ...).
+
+    The answer is what the last step returned if the model contains a :class:`Readout` (its membrane has gathered the
+    whole presentation), else the sum over the steps of what was returned: the spike counts.
+
+    The states are left as the last step made them. Gradients flow through all steps (BPTT).
+
+    Args:
+        x: (N, ...) shown again at each step; with ``time_axis`` (N, T, ...), whose slice t is shown at step t.
+
+    Raises:
+        InputError: timesteps is not a positive integer, or x has another number of steps.
+    """
+    outputs = _steps(model, x, timesteps, time_axis)
+    answer = next(outputs)
+    has_readout = any(isinstance(module, Readout) for module in model.modules())
+    for output in outputs:
+        answer = output if has_readout else answer + output
+    return answer
+
+
+def record_spikes(model: nn.Module, x: Tensor, timesteps: int, *, time_axis: bool = False) -> dict[str, Tensor]:
+    """The spikes of every spiking layer (neurons and Poisson encoders), by module name: tensors (N, T, ...).
+
+    Runs without gradients, in the mode (train or eval) the model is in; arguments as for :func:`run`.
+    """
+    spikes: dict[str, list[Tensor]] = {}
+    handles: list[RemovableHandle] = []
+    for name, module in model.named_modules():
+        if isinstance(module, LIF | PoissonEncoder):
+            heard = spikes.setdefault(name, [])
+            handles.append(module.register_forward_hook(lambda _module, _x, s, heard=heard: heard.append(s.detach())))
+    try:
+        with torch.no_grad():
+            for _ in _steps(model, x, timesteps, time_axis):
+                pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: torch.stack(steps, dim=1) for name, steps in spikes.items() if steps}
+
+
+def _steps(model: nn.Module, x: Tensor, timesteps: int, time_axis: bool) -> Iterator[Tensor]:
+    if type(timesteps) is not int or timesteps < 1:
+        raise InputError(f"timesteps is {timesteps!r}; give a whole number of steps, 1 or more")
+    if time_axis and (x.ndim < 2 or x.shape[1] != timesteps):
+        raise InputError(
+            f"x: shape {tuple(x.shape)} does not hold {timesteps} steps on its second axis; "
+            "give (N, timesteps, ...) or leave out time_axis"
+        )
+    reset_state(model)
+    for t in range(timesteps):
+        yield model(x[:, t] if time_axis else x)
