@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from safetensors.numpy import save as save_tensors
 from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Scale, Soma
+from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Node, Scale, Soma
 from neurocompile.ir.populations import Projection, populations
+from neurocompile.mapping.synapses import payload_bits
 
 FORMAT = "neurocompile.activity/1"
 _JSON, _TENSORS = "activity.json", "activity.safetensors"
@@ -50,7 +50,7 @@ class Activity:
 
     ``events``: per encoder and spiking soma, how often each of its neurons sent something other than zero.
     ``bits``: per encoder of integers, the set bits of what it sent, which is what a chip without graded spikes sends in
-    its place: the magnitude's bits of one-sided or ternary values, the two's complement's of other signed values.
+    its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
     ``active``: per soma, its neurons' active updates: the steps in which an event arrived within the neuron's receptive
     field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its own leaves an update inactive.
     ``data`` says what the samples were.
@@ -90,7 +90,7 @@ class Activity:
                 raise InputError(f"activity of {self.data!r} and of {other.data!r}: {kind} differ in names or shapes; "
                                  "add runs of one network only")  # fmt: skip
         if self.timesteps != other.timesteps:
-            raise InputError(f"activity of {self.timesteps} and of {other.timesteps} steps; add runs of one network only")
+            raise InputError(f"activity of {self.timesteps} and {other.timesteps} steps; add runs of one network only")
         return Activity(
             self.data if self.data == other.data else f"{self.data} + {other.data}",
             self.samples + other.samples,
@@ -111,11 +111,16 @@ class Activity:
         for kind, names in (("events", senders), ("active", somas)):
             found = {name: array.shape for name, array in getattr(self, kind).items()}
             if found != {name: graph.shape(name) for name in names}:
-                raise InputError(f"activity of {self.data!r} is not of network {graph.name!r}: {kind} differ in names or "
-                                 "shapes; run the network again")  # fmt: skip
-        if self.timesteps != graph.timesteps or not set(self.bits) <= set(graph.of_kind(*ENCODERS)):
+                raise InputError(f"activity of {self.data!r} is not of network {graph.name!r}: {kind} differ in names "
+                                 "or shapes; run the network again")  # fmt: skip
+        if self.timesteps != graph.timesteps:
             raise InputError(f"activity of {self.data!r} has {self.timesteps} steps, network {graph.name!r} "
                              f"{graph.timesteps}; run the network again")  # fmt: skip
+        encoders = {name: graph.shape(name) for name in graph.of_kind(*ENCODERS)}
+        if any(encoders.get(name) != array.shape for name, array in self.bits.items()):
+            raise InputError(f"activity of {self.data!r} has bits that network {graph.name!r} does not; run it again")
+        if graph.stage in ("integer", "mapped") and set(self.bits) != set(encoders):
+            raise InputError(f"activity of {self.data!r} is of a float network, {graph.name!r} is not; run it again")
 
     def save(self, folder: Path) -> None:
         """Write ``activity.safetensors``, then ``activity.json`` with its hash: a torn pair is refused on reading."""
@@ -174,9 +179,8 @@ def _is_whole(graph: Graph, name: str, values: Array) -> bool:
 
 def _bits(graph: Graph, name: str, values: Array) -> Array:
     node, whole = graph.node(name), values.astype(np.int64)
-    if isinstance(node, DirectEncoder) and node.low < -1:
-        width = max(node.high.bit_length(), (-node.low - 1).bit_length()) + 1
-        whole = whole & ((1 << width) - 1)
+    if isinstance(node, DirectEncoder) and node.low < 0:
+        whole = whole & ((1 << payload_bits(node)) - 1)
     return _count(np.bitwise_count(np.abs(whole)))
 
 
@@ -209,22 +213,28 @@ def reached(projection: Projection, sent: Array) -> Array:
         match node:
             case Conv2d():
                 outputs, _, *window = node.weight.shape
-                groups = sent.reshape(count, node.groups, -1, *sent.shape[2:]).any(axis=2)
+                groups: Array = sent.reshape(count, node.groups, -1, *sent.shape[2:]).any(axis=2)
                 ones = dataclasses.replace(node, weight=np.ones((node.groups, 1, *window), np.float32), bias=None)
-                sent = np.repeat(linear(ones, groups.astype(np.float32)) > 0, outputs // node.groups, axis=1)
+                sent = np.repeat(_touched(ones, groups), outputs // node.groups, axis=1)
             case Linear():
                 sent = np.repeat(sent.any(axis=1, keepdims=True), node.weight.shape[0], axis=1)
             case Scale():
                 pass
             case _:
-                sent = linear(node, sent.astype(np.float32)) > 0
+                sent = _touched(node, sent)
     return sent
+
+
+def _touched(node: Node, sent: Array) -> Array:
+    values: Array = sent.astype(np.float32)
+    touched: Array = linear(node, values) > 0
+    return touched
 
 
 def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _read_header(path: Path) -> _Header:

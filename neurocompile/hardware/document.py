@@ -45,7 +45,7 @@ class Document:
 
 def dotted(path: KeyPath) -> str:
     """``("memory", 2, "read")`` as ``memory[2].read``."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{_plain(key)}" for key in path)
     return text.removeprefix(".") or "top level"
 
 
@@ -88,7 +88,7 @@ class _Reader:
                 self.refuse((), _line(self.peek()), "a second document follows", "keep one per file")
         except yaml.reader.ReaderError as error:
             line = self.text.count("\n", 0, error.position) + 1
-            self.refuse((), line, f"a character that YAML forbids (U+{ord(str(error.character)):04X})", "remove it")
+            self.refuse((), line, f"a character that YAML forbids (U+{int(error.character):04X})", "remove it")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self.refuse((), mark.line + 1 if mark else 1, f"not well-formed YAML ({error.problem})", "mend the syntax")
@@ -176,6 +176,12 @@ class _Reader:
 
     def refuse(self, path: KeyPath, line: int, problem: str, remedy: str) -> NoReturn:
         raise ProfileError(f"{self.name}:{line}: {dotted(path)}: {problem}; {remedy}")
+
+
+def _plain(key: str) -> str:
+    # A key is the file's own text: it must not break the line of an error, nor flood it.
+    text = key if key.isprintable() else repr(key)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _line(event: Any) -> int:

@@ -42,7 +42,8 @@ class Record(BaseModel):
                 continue
             near = difflib.get_close_matches(str(key), fields, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(fields)}"
-            raise refusal("unknown key", remedy, key=str(key))
+            # Half a surrogate pair, which JSON and YAML can both spell, is not text that an error can carry.
+            raise refusal("unknown key", remedy, key=str(key).encode(errors="replace").decode())
         # JSON and YAML have lists; here they are tuples, so that a record is frozen through and through.
         return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
@@ -57,7 +58,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 def refusal(problem: str, remedy: str, key: str | None = None) -> PydanticCustomError:
     """What a validator raises; ``key`` is the key, within the record being read, that is at fault."""
-    return PydanticCustomError(_REFUSED, "{problem}; {remedy}", {"problem": problem, "remedy": remedy, "key": key})
+    return PydanticCustomError(_REFUSED, "not accepted", {"problem": problem, "remedy": remedy, "key": key})
 
 
 def shown(value: object) -> str:
@@ -79,8 +80,8 @@ def validated(kind: type[RecordT], document: Document) -> RecordT:
 def _fault(details: ErrorDetails) -> tuple[KeyPath, str]:
     path = tuple(details["loc"])
     if details["type"] == _REFUSED:
-        key = details["ctx"]["key"]
-        return (path if key is None else (*path, key)), details["msg"]
+        said = details["ctx"]
+        return (path if said["key"] is None else (*path, said["key"])), f"{said['problem']}; {said['remedy']}"
     if details["type"] == "missing":
         return path, f"missing key; {_REMEDIES['missing']}"
     value = details["input"]

@@ -70,8 +70,10 @@ def test_saved_copy_is_checked_too() -> None:
     data["events"]["synaptic_op"]["energy_pj"]["unit"] = "nJ"
     with pytest.raises(ProfileError, match=r"^program\.json: events\.synaptic_op\.energy_pj\.unit: .*'nJ'.*'pJ'"):
         Profile.from_mapping(data, "program.json")
-    with pytest.raises(ProfileError, match="^profile: top level: found a list"):
+    with pytest.raises(ProfileError, match=r"^profile: top level: found a list"):
         Profile.from_mapping([])
+    with pytest.raises(ProfileError, match=r"^profile: \?: unknown key"):
+        Profile.from_mapping({"\ud800": 1})
 
 
 def test_a_profile_is_frozen_through_and_through() -> None:
@@ -116,8 +118,16 @@ def test_an_event_of_none_of_its_own_is_priced_as_the_plain_one() -> None:
 
 @pytest.mark.parametrize(
     ("synapses", "sparse", "bits"),
-    [(0, False, 0), (1, False, 64), (10, False, 128), (64, False, 576)]
-    + [(1, True, 64), (10, True, 192), (64, True, 1216), (65, False, 640)],
+    [
+        (0, False, 0),
+        (1, False, 64),
+        (10, False, 128),
+        (64, False, 576),
+        (65, False, 640),
+        (1, True, 64),
+        (10, True, 192),
+        (64, True, 1216),
+    ],
 )
 def test_axon_words_published_examples(synapses: int, sparse: bool, bits: int) -> None:
     assert LOIHI.synapses.axon_words(synapses, 8, sparse=sparse) * 64 == bits

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocompile.ir.nodes import Array, Flatten, Linear, Neuron, Soma, Threshold
+from neurocompile.ir.nodes import Array, Flatten, Linear, Neuron, Shape, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Projection
 
 Settings = dict[str, Any]
@@ -24,16 +24,17 @@ _MANTISSA = 1 << 12  # what a bias's mantissa stays below
 _EXPONENT = 7  # its largest exponent
 
 
-def lif(soma: Soma, peak: int, timesteps: int) -> Settings | str:
-    """Settings of ``LIFReset`` for a soma whose summed input never exceeds ``peak`` in magnitude.
+def lif(soma: Soma, shape: Shape, peak: int, timesteps: int) -> Settings | str:
+    """Settings of ``LIFReset`` for a soma of ``shape`` whose summed input never exceeds ``peak`` in magnitude.
 
     ``LIFReset`` clears its states where ``time_step % reset_interval == reset_offset``, and Lava counts from 1.
     """
+    settings: Settings | str
     match soma:
         case Threshold():
-            settings = _threshold(soma, peak)
+            settings = _threshold(soma, shape, peak)
         case Neuron():
-            settings = _neuron(soma, peak, timesteps)
+            settings = _neuron(soma, shape, peak, timesteps)
         case _:
             return "a readout never fires"
     if isinstance(settings, dict):
@@ -41,23 +42,20 @@ def lif(soma: Soma, peak: int, timesteps: int) -> Settings | str:
     return settings
 
 
-def _threshold(soma: Threshold, peak: int) -> Settings | str:
+def _threshold(soma: Threshold, shape: Shape, peak: int) -> Settings | str:
     """No state: both leaks are zero. Thresholds that differ between neurons move into their biases."""
     if soma.spikes != "binary" or soma.flip.any():
         return "its comparison is not a plain one"
-    strict = _strict(soma.threshold, soma.compare)
-    bias = soma.bias.astype(np.int64)
-    shared = _scalar(strict)
-    if shared is None or shared < 0:
-        strict, bias, shared = np.zeros(1, np.int64), _spread(bias, soma) - _spread(strict, soma), 0
-    if shared >= _VTH:
-        return f"threshold {shared} does not fit 17 bits"
+    bias, strict = _flat(soma.bias, shape), _strict(soma.threshold, soma.compare)
+    vth = _scalar(strict)
+    if vth is None or not 0 <= vth < _VTH:
+        bias, vth = bias - _flat(strict, shape), 0
     if (peak + _peak(bias)) << _FRACTION >= _STATE:
         return "its sum may not fit 24 bits"
-    return _with_bias({"du": 4095, "dv": 4096, "vth": shared}, bias << _FRACTION)
+    return _with_bias({"du": 4095, "dv": 4096, "vth": vth}, bias << _FRACTION)
 
 
-def _neuron(soma: Neuron, peak: int, timesteps: int) -> Settings | str:
+def _neuron(soma: Neuron, shape: Shape, peak: int, timesteps: int) -> Settings | str:
     fixed = soma.fixed
     assert fixed is not None
     if soma.reset != "set" or soma.reset_value.any():
@@ -99,7 +97,7 @@ def _neuron(soma: Neuron, peak: int, timesteps: int) -> Settings | str:
         return f"threshold {strict} is no multiple of {unit} of 17 bits"
     return _with_bias(
         {"du": 4095 - (current_leak << _DECAY) // one, "dv": 4096 - (leak << _DECAY) // one, "vth": strict // unit},
-        soma.bias.astype(np.int64) << shift,
+        _flat(soma.bias, shape) << shift,
     )
 
 
@@ -118,5 +116,41 @@ def _peak(parameter: Array) -> int:
     return int(np.abs(parameter.astype(np.int64)).max())
 
 
-def _spread(parameter: Array, soma: Soma) -> Array:
-    raise NotImplementedError
+def _flat(parameter: Array, shape: Shape) -> Array:
+    """A parameter's value at every neuron, int64 (neurons,)."""
+    return np.broadcast_to(per_channel(parameter, shape), shape).astype(np.int64).ravel()
+
+
+def _with_bias(settings: Settings, bias: Array) -> Settings | str:
+    """Adds ``bias`` (neurons,), in the states' unit, as mantissa << exponent."""
+    exponents = np.arange(_EXPONENT + 1)[:, None]
+    fits = (bias % (1 << exponents) == 0) & (np.abs(bias) >> exponents < _MANTISSA)
+    if not fits.any(axis=0).all():
+        return "a bias has no 13-bit mantissa with an exponent up to 7"
+    exponent = fits.argmax(axis=0)
+    return settings | {"bias_mant": bias >> exponent, "bias_exp": exponent}
+
+
+def dense(projection: Projection, low: int, high: int, peak: int) -> Settings | str:
+    """Settings of ``Dense`` for a projection whose source sends ``low`` to ``high`` and whose sums reach ``peak``.
+
+    ``Dense`` truncates the lowest of nine bits where weights have both signs, so they go in doubled and the sum comes
+    out halved (``weight_exp``). Ports are flat, hence a ``Flatten`` needs nothing.
+    """
+    operators = [node for node in projection.operators if not isinstance(node, Flatten)]
+    if len(operators) != 1 or not isinstance(operators[0], Linear):
+        return "it is more than one matrix"
+    if projection.steps != 1:
+        return f"its delay is {projection.steps}"
+    if _peak(operators[0].weight) > 127:
+        return "its weights have more than 8 bits"
+    if 2 * peak >= 1 << 31:
+        return "its doubled sum may not fit 32 bits"
+    # 0 stands for binary spikes; else bytes, as the chip's messages have
+    message_bits = 0 if (low, high) == (0, 1) else 8 * (max(-low, high).bit_length() // 8 + 1)
+    return {
+        "weights": 2 * operators[0].weight.astype(np.int64),
+        "weight_exp": -1,
+        "num_weight_bits": 8,
+        "num_message_bits": message_bits,
+    }

@@ -1,0 +1,61 @@
+"""The synapses between two populations, with their delay."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from neurocompile.ir.interpret import linear
+from neurocompile.ir.nodes import WEIGHTED
+from neurocompile.ir.populations import Projection as Chain
+
+
+class Projection(AbstractProcess):  # type: ignore[misc]  # Lava has no types
+    """Sends at each step the sums of what it received ``projection.steps`` steps earlier, zeros before.
+
+    ``number`` is the floating type that holds all sums exactly: so each step is one fast matrix product.
+    """
+
+    def __init__(self, *, name: str, projection: Chain, size: int, number: type[np.floating[Any]]) -> None:
+        super().__init__(name=name, projection=projection, number=number)
+        self.s_in = InPort(shape=(int(np.prod(projection.source_shape)),))
+        self.a_out = OutPort(shape=(size,))
+
+
+@implements(proc=Projection, protocol=LoihiProtocol)
+@requires(CPU)
+class ProjectionModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no types
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        chain: Chain = proc_params["projection"]
+        self.number = proc_params["number"]
+        self.source_shape = (1, *chain.source_shape)
+        self.operators = [
+            dataclasses.replace(node, weight=node.weight.astype(self.number)) if isinstance(node, WEIGHTED) else node
+            for node in chain.operators
+        ]
+        self.under_way = [self.sums(np.zeros(self.source_shape, np.int32))] * chain.steps
+
+    def sums(self, spikes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        x = spikes.reshape(self.source_shape).astype(self.number)
+        for node in self.operators:
+            x = linear(node, x)
+        return x.astype(np.int32).ravel()
+
+    def run_spk(self) -> None:
+        slot = self.time_step % len(self.under_way)
+        self.a_out.send(self.under_way[slot])
+        self.under_way[slot] = self.sums(self.s_in.recv())

@@ -1,0 +1,1 @@
+"""From what the user trained to a graph of stage "traced"."""

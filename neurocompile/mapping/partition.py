@@ -1,0 +1,118 @@
+"""Cutting populations into pieces that each fit a core.
+
+A population is halved until every piece keeps every limit, along the axis that lowers the worst ratio of need to
+limit most. Populations are cut from the last to the first: then the pieces that a neuron's spikes reach are known
+when its own population is cut.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurocompile.hardware.profile import Profile
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import Array, Neuron, Threshold, per_channel
+from neurocompile.ir.populations import Population, populations
+from neurocompile.mapping import synapses
+from neurocompile.mapping.limits import core_limits, cut_refusal
+from neurocompile.mapping.synapses import Box, box_size, full_box
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A box of a population, and what it takes of a core."""
+
+    population: str
+    box: Box
+    needs: dict[str, int]
+
+
+def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
+    """Pieces in topological order, each within every limit of a core; CapacityError where one neuron is too much.
+
+    An out-axon is counted per source neuron, projection and destination piece. What leaves the chip counts none.
+    """
+    everyone = populations(graph)
+    out_axons = {population.name: np.zeros(population.shape, np.int64) for population in everyone}
+    pieces: list[Piece] = []
+    for population in reversed(everyone):
+        planes = tuple(synapses.bit_planes(graph.node(each.source), profile) for each in population.projections)
+        cut = _Cut(population, planes, out_axons[population.name], profile)
+        own = list(cut.pieces(full_box(population.shape)))
+        for projection in population.projections:
+            if projection.source in out_axons:
+                for piece in own:
+                    out_axons[projection.source] += synapses.fan_out(projection, piece.box) > 0
+        pieces = [*own, *pieces]
+    return tuple(pieces)
+
+
+class _Cut:
+    """One population being cut. ``planes``: bit planes of each projection; ``out_axons``: of each neuron."""
+
+    def __init__(self, population: Population, planes: tuple[int, ...], out_axons: Array, profile: Profile) -> None:
+        self.population, self.planes, self.out_axons, self.profile = population, planes, out_axons, profile
+        self.limits = core_limits(profile)
+        self.needs = functools.cache(self._needs)
+
+    def pieces(self, box: Box) -> Iterator[Piece]:
+        """``box`` in pieces that fit."""
+        if self._pressure(box) <= 1:
+            yield Piece(self.population.name, box, self.needs(box))
+            return
+        ways = [_halves(box, axis) for axis, (start, stop) in enumerate(box) if stop - start > 1]
+        if not ways:
+            raise cut_refusal(self.population.name, self.needs(box), self.profile)
+        for half in min(ways, key=lambda way: max(map(self._pressure, way))):  # of equals the first: channels
+            yield from self.pieces(half)
+
+    def _pressure(self, box: Box) -> float:
+        """The worst ratio of need to limit."""
+        needs = self.needs(box)
+        return max((needs[name] / limit for name, limit in self.limits.items()), default=0.0)
+
+    def _needs(self, box: Box) -> dict[str, int]:
+        projections = self.population.projections
+        axons = words = longest = 0
+        for projection, planes in zip(projections, self.planes, strict=True):
+            bits = synapses.entry_bits(projection)
+            axons += planes * synapses.axons_in(projection, box)
+            for size, count in synapses.lists(projection, box, self.profile).items():
+                list_words = self.profile.synapses.axon_words(size, bits)
+                words += planes * count * list_words
+                longest = max(longest, list_words)
+        inflow = sum(synapses.fan_in(each, box) * planes for each, planes in zip(projections, self.planes, strict=True))
+        return {
+            "neurons": box_size(box),
+            "axons_in": axons,
+            "axons_out": int(self.out_axons[_index(box)].sum()),
+            "synaptic_memory_words": words,
+            "words_per_axon": longest,
+            "fan_in": int(np.max(inflow)),
+            "thresholds": self._thresholds(box),
+        }
+
+    def _thresholds(self, box: Box) -> int:
+        """Distinct thresholds in the box."""
+        soma = self.population.soma
+        if not isinstance(soma, Neuron | Threshold):
+            return 0
+        values = per_channel(soma.threshold, self.population.shape)
+        if values.ndim == 0:
+            return 1
+        spans = (slice(*span) if extent > 1 else slice(None) for span, extent in zip(box, values.shape, strict=True))
+        return len(np.unique(values[tuple(spans)]))
+
+
+def _index(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(*span) for span in box)
+
+
+def _halves(box: Box, axis: int) -> tuple[Box, Box]:
+    start, stop = box[axis]
+    middle = (start + stop) // 2
+    return (*box[:axis], (start, middle), *box[axis + 1 :]), (*box[:axis], (middle, stop), *box[axis + 1 :])

@@ -1,0 +1,279 @@
+"""The geometry of a projection: which sources reach which neurons, and what their synapses take in memory.
+
+Everything is structural: a weight counts whatever its value. A projection factors into channels, rows and columns
+(a ``Linear`` is a convolution whose kernel covers its whole input, a ``Scale`` one of a single position per channel),
+so all counts come from small vectors per axis and no layer is ever built as a matrix.
+
+How synapses are stored. A message names a *list* of synapses in its target core:
+
+* a convolution on a chip with shared kernels: per core, input channel and stride phase one list, of that phase's
+  kernel positions x the box's output channels. A ``Scale`` of one weight per channel: one entry per channel;
+* anything else: per source neuron that reaches the box one list, of its synapses there. The neurons of one pooling
+  window point at one list;
+* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurocompile.errors import GraphError
+from neurocompile.hardware.profile import Profile
+from neurocompile.ir.nodes import Array, Conv2d, DirectEncoder, Flatten, Linear, Node, PoissonEncoder, Shape, SumPool2d
+from neurocompile.ir.populations import Projection
+
+#: a half-open range for each axis of a soma's shape
+Box = tuple[tuple[int, int], ...]
+
+#: kernel, stride, padding and dilation along one axis
+_Window = tuple[int, int, int, int]
+
+
+def full_box(shape: Shape) -> Box:
+    """All neurons of a soma of this shape."""
+    return tuple((0, extent) for extent in shape)
+
+
+def box_size(box: Box) -> int:
+    """How many neurons a box holds."""
+    return math.prod(stop - start for start, stop in box)
+
+
+def fan_out(projection: Projection, box: Box) -> Array:
+    """int64 over the source's shape: each source neuron's synapses into ``box``; paths where pooling windows overlap."""
+    geometry = _geometry(projection)
+    return sum(
+        (_outer(geometry.reach(region)) for region in _regions(box, geometry.grid)),
+        start=np.zeros(geometry.source, np.int64),
+    )
+
+
+def axons_in(projection: Projection, box: Box) -> int:
+    """Source neurons with at least one synapse into ``box``."""
+    geometry = _geometry(projection)
+    counts = _tally([geometry.reach(region) for region in _regions(box, geometry.grid)])
+    return sum(counts.values())
+
+
+def fan_in(projection: Projection, box: Box) -> Array:
+    """int64 over the box: the synapses that each of its neurons receives through this projection."""
+    geometry = _geometry(projection)
+    parts = [_outer(geometry.inflow(region)) for region in _regions(box, geometry.grid)]
+    if len(box) == len(geometry.grid):
+        return parts[0]
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
+    """How many lists of how many synapses the box's core stores: ``{synapses: lists}``."""
+    geometry = _geometry(projection)
+    regions = _regions(box, geometry.grid)
+    if _shares(geometry, profile):
+        return _tally([(geometry.channels(_channel_span(regions)), *(axis.phases for axis in geometry.axes))])
+    if geometry.pools_overlap:
+        return _tally([geometry.reach(region) for region in regions])
+    return _tally([geometry.pooled_reach(region) for region in regions])
+
+
+def synaptic_words(projection: Projection, box: Box, profile: Profile) -> int:
+    """Memory words of all lists of ``lists``."""
+    bits = entry_bits(projection)
+    stored = lists(projection, box, profile)
+    return sum(count * profile.synapses.axon_words(synapses, bits) for synapses, count in stored.items())
+
+
+def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
+    """int64 over the source's shape: words fetched in the box's core when a message of that source neuron arrives."""
+    geometry = _geometry(projection)
+    synapses = fan_out(projection, box)
+    if _shares(geometry, profile):
+        span = _channel_span(_regions(box, geometry.grid))
+        stored = _outer([geometry.channels(span), *(axis.positions for axis in geometry.axes)])
+        synapses = np.where(synapses > 0, stored, 0)
+    sizes, which = np.unique(synapses, return_inverse=True)
+    words = [profile.synapses.axon_words(int(size), entry_bits(projection)) for size in sizes]
+    return np.array(words, np.int64)[which].reshape(synapses.shape)
+
+
+def entry_bits(projection: Projection) -> int:
+    """Bits of one stored synapse."""
+    bits = projection.weighted.weight_bits
+    if bits is None:
+        raise GraphError(f"{projection.name}: weight_bits is not declared; run the quantize pass before mapping")
+    return bits
+
+
+def payload_bits(encoder: DirectEncoder) -> int:
+    """Bits of what an integer encoder sends, two's complement where it may be negative."""
+    signed = encoder.low < 0
+    largest = max(encoder.high, -encoder.low - 1 if signed else 1)
+    return largest.bit_length() + signed
+
+
+def bit_planes(source: Node, profile: Profile) -> int:
+    """The in-axons, and the copies of its lists, that one neuron of a projection's ``source`` needs in a core.
+
+    An analog input of b bits reaches a chip whose spikes carry fewer as b binary axons, one per bit, whose weights
+    the weight exponent shifts: exact, and the top bit of a signed input has its weights negated. Signed Poisson
+    spikes reach a chip without signed spikes as two binary axons, the second with its weights negated.
+    """
+    payload = profile.numerics.payload_bits.count
+    if isinstance(source, DirectEncoder) and source.scale is not None:
+        bits = payload_bits(source)
+        return bits if bits > max(payload, 1) else 1
+    if isinstance(source, PoissonEncoder):
+        return 1 if "signed" in profile.neuron.spikes or payload >= 2 else 2
+    return 1
+
+
+# --------------------------------------------------------------------------------------------------------- geometry
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a projection behind the channels. Matrices count paths."""
+
+    pool: Array  # (pooled, source)
+    kernel: Array  # (target, pooled), 0 or 1
+    phases: Array  # kernel positions of each stride phase
+    positions: Array  # (source,): kernel positions of the phase that the neuron falls into
+    paths: Array  # (target, source)
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """A projection as a grouped convolution from ``source`` to ``grid``, which a Flatten may follow."""
+
+    source: Shape
+    grid: Shape
+    groups: int
+    axes: tuple[_Axis, ...]
+    one_kernel: bool  # weights do not depend on the position
+
+    @property
+    def pools_overlap(self) -> bool:
+        return any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
+
+    def channels(self, span: tuple[int, int]) -> Array:
+        """(source channels,): to how many output channels within ``span`` each is connected."""
+        per_group = self.grid[0] // self.groups
+        starts = np.arange(self.groups) * per_group
+        overlap = np.minimum(starts + per_group, span[1]) - np.maximum(starts, span[0])
+        return np.repeat(np.maximum(overlap, 0), self.source[0] // self.groups)
+
+    def reach(self, region: Box) -> list[Array]:
+        """A vector per source axis, whose outer product is the synapses of each source neuron into ``region``."""
+        spans = zip(self.axes, region[1:], strict=True)
+        return [self.channels(region[0]), *(axis.paths[start:stop].sum(axis=0) for axis, (start, stop) in spans)]
+
+    def pooled_reach(self, region: Box) -> list[Array]:
+        """The same for the pooled positions, each of which stands for the neurons of its window."""
+        spans = zip(self.axes, region[1:], strict=True)
+        return [self.channels(region[0]), *(axis.kernel[start:stop].sum(axis=0) for axis, (start, stop) in spans)]
+
+    def inflow(self, region: Box) -> list[Array]:
+        """A vector per target axis, whose outer product is the synapses that each neuron of ``region`` receives."""
+        channels = np.full(region[0][1] - region[0][0], self.source[0] // self.groups)
+        spans = zip(self.axes, region[1:], strict=True)
+        return [channels, *(axis.paths[start:stop].sum(axis=1) for axis, (start, stop) in spans)]
+
+
+def _geometry(projection: Projection) -> _Geometry:
+    node, source = projection.weighted, projection.source_shape
+    before = projection.operators[: projection.operators.index(node)]
+    pools = [each for each in before if isinstance(each, SumPool2d)]
+    axes = []
+    for index, extent in enumerate(source[1:]):
+        windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1) for pool in pools)
+        last: _Window | None = None if isinstance(node, Linear) else (1, 1, 0, 1)
+        if isinstance(node, Conv2d):
+            last = (node.weight.shape[2 + index], node.stride[index], node.padding[index], node.dilation[index])
+        axes.append(_axis(extent, windows, last))
+    outputs, groups, one_kernel = source[0], source[0], False
+    if isinstance(node, Conv2d):
+        outputs, groups, one_kernel = node.weight.shape[0], node.groups, True
+    elif isinstance(node, Linear):
+        outputs, groups = node.weight.shape[0], 1
+    elif node.weight.ndim <= 1:
+        one_kernel = not any(isinstance(each, Flatten) for each in before)
+    grid = (outputs, *(axis.paths.shape[0] for axis in axes))
+    return _Geometry(source, grid, groups, tuple(axes), one_kernel)
+
+
+@functools.lru_cache(maxsize=1024)
+def _axis(size: int, pools: tuple[_Window, ...], last: _Window | None) -> _Axis:
+    """``last`` is the weighted operator's window; None where it covers everything."""
+    pool: Array = np.eye(size, dtype=np.int64)
+    for window in pools:
+        pool = _window_paths(pool.shape[0], window) @ pool
+    pooled = pool.shape[0]
+    kernel, stride, padding, dilation = last or (pooled, 1, 0, 1)
+    counts = np.bincount(np.arange(kernel) * dilation % stride, minlength=stride)
+    positions = counts[(np.arange(pooled) + padding) % stride] @ pool
+    paths = _window_paths(pooled, (kernel, stride, padding, dilation))
+    return _Axis(pool, paths, counts[counts > 0], positions, paths @ pool)
+
+
+def _window_paths(size: int, window: _Window) -> Array:
+    """(positions of the window, size): 1 where the window covers the element."""
+    kernel, stride, padding, dilation = window
+    outputs = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    covered = np.arange(outputs)[:, None] * stride - padding + np.arange(kernel) * dilation
+    matrix: Array = (covered[:, :, None] == np.arange(size)).sum(axis=1)
+    return matrix
+
+
+def _shares(geometry: _Geometry, profile: Profile) -> bool:
+    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.pools_overlap
+
+
+def _regions(box: Box, grid: Shape) -> list[Box]:
+    """``box`` as boxes of the grid. A soma behind a Flatten has one axis: a range of the grid's row-major order."""
+    return [box] if len(box) == len(grid) else _unflatten(*box[0], grid)
+
+
+def _unflatten(start: int, stop: int, grid: Shape) -> list[Box]:
+    """The boxes, in order, that make up ``start`` to ``stop`` of the flattened grid."""
+    if start >= stop:
+        return []
+    if len(grid) == 1:
+        return [((start, stop),)]
+    inner = math.prod(grid[1:])
+    first, last = -(-start // inner), stop // inner  # whole slabs are first to last
+    if first > last:
+        rest = _unflatten(start % inner, stop - last * inner, grid[1:])
+        return [((last, last + 1), *region) for region in rest]
+    head = _unflatten(start % inner, inner, grid[1:]) if start % inner else []
+    tail = _unflatten(0, stop % inner, grid[1:])
+    whole: list[Box] = [((first, last), *full_box(grid[1:]))] if last > first else []
+    return [
+        *(((first - 1, first), *region) for region in head),
+        *whole,
+        *(((last, last + 1), *region) for region in tail),
+    ]
+
+
+def _channel_span(regions: Sequence[Box]) -> tuple[int, int]:
+    """The output channels of regions that follow one another."""
+    return regions[0][0][0], regions[-1][0][1]
+
+
+def _outer(vectors: Sequence[Array]) -> Array:
+    return functools.reduce(np.multiply.outer, vectors)
+
+
+def _tally(parts: Sequence[Sequence[Array]]) -> dict[int, int]:
+    """``{value: how often}`` for the positive values of the sum of the parts' outer products, without building it."""
+    axes = [np.unique(np.stack(vectors), axis=1, return_counts=True) for vectors in zip(*parts, strict=True)]
+    values = sum(_outer([distinct[part] for distinct, _ in axes]) for part in range(len(parts)))
+    counts = _outer([repeats for _, repeats in axes])
+    tally: dict[int, int] = {}
+    for value, count in zip(np.ravel(values).tolist(), counts.ravel().tolist(), strict=True):
+        if value > 0:
+            tally[value] = tally.get(value, 0) + count
+    return tally
