@@ -7,10 +7,11 @@ its place and renamed, so a killed build leaves nothing half-made.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
 import tempfile
+from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,23 +19,25 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
-from neurocompile.costs.activity import Activity
-from neurocompile.errors import GraphError, InputError, NeurocompileError
+from neurocompile.errors import InputError, NeurocompileError
 from neurocompile.hardware.document import Document
 from neurocompile.hardware.profile import Profile, profile_to_dict
 from neurocompile.hardware.target import Target
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, Neuron, Readout, Soma
+from neurocompile.ir.nodes import Array, Neuron, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.ir.saved import from_plain, to_plain
 from neurocompile.ir.verify import verify
 from neurocompile.mapping.mapping import Mapping
+from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.passes.retime import Retime
 
 FORMAT = "neurocompile.program"
 VERSION = 1
+_JSON, _TENSORS = "program.json", "tensors.safetensors"
 _LARGEST_JSON_BYTES = 1 << 28
 
 
@@ -42,7 +45,7 @@ _LARGEST_JSON_BYTES = 1 << 28
 class Program:
     """A network compiled for a target.
 
-    ``trained``: the traced float graph. ``integer``: what the chip computes, one time step for all layers.
+    ``trained``: the traced float graph. ``integer``: what the chip computes, all layers within one time step.
     ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any.
     """
 
@@ -57,8 +60,7 @@ class Program:
     @cached_property
     def mapped(self) -> Graph:
         """The integer graph in chip time, with its delays and phases."""
-        delay = self.profile.neuron.max_delay_steps
-        graph = Retime(None if delay is None else delay.count).run(self.integer)
+        graph = retime_for(self.profile).run(self.integer)
         verify(graph)
         return graph
 
@@ -69,9 +71,8 @@ class Program:
 
     @property
     def stateless(self) -> bool:
-        """Whether no soma keeps anything from one time step to the next."""
-        somas = [node for _, node in self.integer.items() if isinstance(node, Soma)]
-        return self.integer.timesteps == 1 and not any(isinstance(node, Neuron) for node in somas)
+        """Whether nothing is kept from one time step to the next."""
+        return self.integer.timesteps == 1 and not self.integer.of_kind(Neuron)
 
     def summary(self) -> dict[str, Any]:
         """Facts for people and for ``--json``."""
@@ -86,10 +87,149 @@ class Program:
             "populations": len(all_populations),
             "neurons": sum(population.neurons for population in all_populations),
             "synapses": sum(
-                synapses(projection.apply, projection.source_shape, projection.weighted)
+                int(fan_out(projection, full_box(population.shape)).sum())
                 for population in all_populations
                 for projection in population.projections
             ),
             "cores": self.mapping.cores,
             "phase_steps": self.phase_steps,
         }
+
+    def save(self, folder: Path, *, force: bool = False, extra: Map[str, bytes] | None = None) -> None:
+        """Write the program folder, with ``extra`` files beside the two; InputError where it exists and not ``force``."""
+        check_free(folder, force=force)
+        document, arrays = self._to_plain()
+        tensors = save_tensors({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            temporary.chmod(0o755)
+            (temporary / _TENSORS).write_bytes(tensors)
+            (temporary / _JSON).write_text(json.dumps(document, indent=1) + "\n")
+            for name, content in (extra or {}).items():
+                (temporary / name).write_bytes(content)
+            _put(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def _to_plain(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        arrays: dict[str, Array] = {}
+        graphs = {}
+        for label, graph in (("trained", self.trained), ("integer", self.integer)):
+            graphs[label], its_arrays = to_plain(graph)
+            arrays |= {f"{label}/{name}": array for name, array in its_arrays.items()}
+        if self.calibration is not None:
+            arrays["calibration"] = self.calibration
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "target": self.target.model_dump(mode="json"),
+            "profile": profile_to_dict(self.profile),
+            "graphs": graphs,
+            "hashes": {"trained": self.trained.hash, "integer": self.integer.hash},
+            "phases": {name: node.phase for name, node in self.mapped.items() if isinstance(node, Soma)},
+            "mapping": self.mapping.to_plain(),
+        }
+        return document, arrays
+
+    @classmethod
+    def load(cls, folder: Path) -> Program:
+        """Read a program folder. InputError where anything is missing, damaged, or written by a newer version."""
+        document = _read_json(folder)
+        if document.get("format") != FORMAT:
+            raise InputError(f"{folder / _JSON}: its format is {document.get('format')!r}, not {FORMAT}; build it again")
+        if document.get("version") != VERSION:
+            raise InputError(
+                f"{folder}: format version {document.get('version')!r}, this neurocompile reads version {VERSION}; "
+                "upgrade neurocompile or build the program again"
+            )
+        try:
+            return cls._from_plain(document, _read_tensors(folder))
+        except NeurocompileError as error:
+            raise InputError(f"{folder}: {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"{folder}: {_JSON} is damaged ({type(error).__name__}: {error}); build it again") from error
+
+    @classmethod
+    def _from_plain(cls, document: Map[str, Any], arrays: Map[str, Array]) -> Program:
+        graphs = {}
+        for label in ("trained", "integer"):
+            prefix = f"{label}/"
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            graph = from_plain(document["graphs"][label], own)
+            verify(graph)
+            if graph.hash != document["hashes"][label]:
+                raise InputError(f"the {label} graph is not what its hash says; the folder is damaged, build it again")
+            graphs[label] = graph
+        profile = Profile.from_mapping(document["profile"], f"{_JSON}: profile")
+        mapping = Mapping.from_plain(document["mapping"])
+        mapping.check(graphs["integer"], profile)
+        return cls(
+            name=str(document["name"]),
+            target=Target.from_document(Document(f"{_JSON}: target", document["target"])),
+            profile=profile,
+            trained=graphs["trained"],
+            integer=graphs["integer"],
+            mapping=mapping,
+            calibration=arrays.get("calibration"),
+        )
+
+
+def retime_for(profile: Profile) -> Retime:
+    """The retime pass with the chip's longest delay."""
+    longest = profile.neuron.max_delay_steps
+    return Retime(None if longest is None else longest.count)
+
+
+def check_free(folder: Path, *, force: bool) -> None:
+    """InputError unless ``folder`` can be written: it is not there, or it is a program and ``force`` is given."""
+    if not folder.exists():
+        return
+    if not (folder / _JSON).is_file():
+        raise InputError(f"{folder} exists and is not a neurocompile program; choose another --out")
+    if not force:
+        raise InputError(f"{folder} exists; give --force to replace it, or choose another --out")
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Rename ``temporary`` to ``folder``; what was there goes aside first and is removed last."""
+    aside = temporary.with_name(f"{temporary.name}.old")
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        temporary.rename(folder)
+    except BaseException:
+        if aside.exists():
+            aside.rename(folder)
+        raise
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(aside)
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    path = folder / _JSON
+    if not path.is_file():
+        raise InputError(f"{folder} is not a neurocompile program: it has no {_JSON}; give the folder that build made")
+    size = path.stat().st_size
+    if size > _LARGEST_JSON_BYTES:
+        raise InputError(f"{path} has {size:,} bytes, limit {_LARGEST_JSON_BYTES:,}; build the program again")
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}); the file is damaged, build the program again") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} holds a {type(document).__name__}, not a program; build the program again")
+    return document
+
+
+def _read_tensors(folder: Path) -> dict[str, Array]:
+    path = folder / _TENSORS
+    if not path.is_file():
+        raise InputError(f"{path} is missing; build the program again")
+    try:
+        # safetensors checks every size that the header claims against the file before it makes an array
+        return dict(load_tensors(path.read_bytes()))
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); build the program again") from error

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
@@ -27,6 +28,7 @@ FORMAT = "neurocompile.activity/1"
 _JSON, _TENSORS = "activity.json", "activity.safetensors"
 _LARGEST_JSON_BYTES = 1 << 24
 _KINDS = ("events", "bits", "active")
+_BATCH_NEURONS = 1 << 22  # neuron-steps looked at together
 
 
 class _Header(BaseModel):
@@ -51,8 +53,9 @@ class Activity:
     ``events``: per encoder and spiking soma, how often each of its neurons sent something other than zero.
     ``bits``: per encoder of integers, the set bits of what it sent, which is what a chip without graded spikes sends in
     its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
-    ``active``: per soma, its neurons' active updates: the steps in which an event arrived within the neuron's receptive
-    field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its own leaves an update inactive.
+    ``active``: per soma that keeps state (T > 1), its neurons' active updates: the steps in which an event arrived
+    within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
+    own leaves an update inactive.
     ``data`` says what the samples were.
     """
 
@@ -107,7 +110,8 @@ class Activity:
 
     def check(self, graph: Graph) -> None:
         """InputError unless these are counts of ``graph``, or of one with the same nodes and shapes."""
-        senders, somas = graph.of_kind(*ENCODERS, *SPIKING), graph.of_kind(Soma)
+        senders = graph.of_kind(*ENCODERS, *SPIKING)
+        somas = [each.name for each in populations(graph) if is_stateful(each.soma, graph.timesteps)]
         for kind, names in (("events", senders), ("active", somas)):
             found = {name: array.shape for name, array in getattr(self, kind).items()}
             if found != {name: graph.shape(name) for name in names}:
@@ -185,20 +189,30 @@ def _bits(graph: Graph, name: str, values: Array) -> Array:
 
 
 def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str, Array]:
-    """Per soma, sample by sample so that the memory it takes does not grow with the batch."""
+    """Per soma with state, in batches, so that the memory it takes does not grow with the number of samples."""
     counts = {}
     for population in populations(graph):
-        total = np.zeros(population.shape, np.int64)
+        if not is_stateful(population.soma, graph.timesteps):
+            continue
         bias = np.broadcast_to(_biased(population.soma, population.shape), population.shape)
-        for sample in range(samples):
-            active = np.broadcast_to(bias, (graph.timesteps, *population.shape))
+        total = np.zeros(population.shape, np.int64)
+        sources = [fired[projection.source] for projection in population.projections]
+        batch = max(1, _BATCH_NEURONS // (graph.timesteps * max(source[0, 0].size for source in sources)))
+        for start in range(0, samples, batch):
+            span = slice(start, min(start + batch, samples))
+            active = np.broadcast_to(bias, ((span.stop - start) * graph.timesteps, *population.shape))
             if population.name in fired:
-                active = active | fired[population.name][sample]
-            for projection in population.projections:
-                active = active | reached(projection, fired[projection.source][sample])
+                active = active | _in_turn(fired[population.name][span])
+            for projection, source in zip(population.projections, sources, strict=True):
+                active = active | reached(projection, _in_turn(source[span]))
             total += active.sum(axis=0)
         counts[population.name] = total
     return counts
+
+
+def _in_turn(values: Array) -> Array:
+    """(N, T, *shape) -> (N*T, *shape)."""
+    return values.reshape(-1, *values.shape[2:])
 
 
 def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
@@ -213,7 +227,8 @@ def reached(projection: Projection, sent: Array) -> Array:
         match node:
             case Conv2d():
                 outputs, _, *window = node.weight.shape
-                groups: Array = sent.reshape(count, node.groups, -1, *sent.shape[2:]).any(axis=2)
+                grouped: Array = sent.reshape(count, node.groups, -1, *sent.shape[2:])
+                groups: Array = np.logical_or.reduce(grouped, axis=2)
                 ones = dataclasses.replace(node, weight=np.ones((node.groups, 1, *window), np.float32), bias=None)
                 sent = np.repeat(_touched(ones, groups), outputs // node.groups, axis=1)
             case Linear():

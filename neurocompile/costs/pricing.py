@@ -6,7 +6,7 @@ value, and is told as missing. An event that the profile does not have at all co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from neurocompile.costs.counters import Counters
@@ -47,7 +47,7 @@ class Bill:
 
     def part(self, *parts: str) -> float | None:
         charges = [charge for charge in self.charges if charge.part in parts]
-        return sum(charge.known for charge in charges) if all(charge.quantity for charge in charges) else None
+        return sum((charge.known for charge in charges), 0.0) if all(charge.quantity for charge in charges) else None
 
     @property
     def parts(self) -> dict[str, float | None]:
@@ -66,7 +66,7 @@ class Bill:
     @property
     def known(self) -> float:
         """The sum of what has a price."""
-        return sum(charge.known for charge in self.charges)
+        return sum((charge.known for charge in self.charges), 0.0)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -80,16 +80,15 @@ class Bill:
 
 def energy_pj(counters: Counters, profile: Profile) -> Bill:
     """Energy (pJ) per sample of everything but waiting."""
-    events = ((part, key, count, cost) for part, key, count, cost in _events(counters, profile))
-    return Bill.of(
-        Charge(part, f"{key}.energy_pj", count, cost.energy_pj)
-        for part, key, count, cost in (*events, *_network(counters, profile), *_memory(counters, profile))
-    )
+    lines = (*_events(counters, profile), *_network(counters, profile))
+    charges = [Charge(part, f"{key}.energy_pj", count, cost.energy_pj) for part, key, count, cost in lines]
+    return Bill.of((*charges, *_memory(counters, profile)))
 
 
 def core_time_ns(counters: Counters, profile: Profile) -> Bill:
     """Time (ns) per sample that a core spends on its neurons and synapses; memory and network overlap with it."""
-    return Bill.of(Charge(part, f"{key}.time_ns", count, cost.time_ns) for part, key, count, cost in _events(counters, profile))
+    lines = _events(counters, profile)
+    return Bill.of(Charge(part, f"{key}.time_ns", count, cost.time_ns) for part, key, count, cost in lines)
 
 
 _Line = tuple[str, str, float, Cost]
@@ -121,21 +120,16 @@ def _network(counters: Counters, profile: Profile) -> list[_Line]:
     ]
 
 
-def _memory(counters: Counters, profile: Profile) -> list[_Line]:
+def _memory(counters: Counters, profile: Profile) -> list[Charge]:
+    """Words read and written; where the width of a word is unknown, so is their number."""
     levels = {level.name: level for level in profile.memory if not level.energy_in_events}
-    lines: list[_Line] = []
+    charges = []
     for each in counters.traffic:
         if level := levels.get(each.level):
             part, key = f"memory:{level.name}", f"memory.{level.name}"
-            lines += [(part, f"{key}.read", each.reads, level.read), (part, f"{key}.write", each.writes, level.write)]
-    return lines
-
-
-def unknown_words(counters: Counters, profile: Profile) -> tuple[str, ...]:
-    """Levels that are charged by the word but do not say how wide one is: their counts are not what they seem."""
-    used: Mapping[str, float] = {each.level: each.reads + each.writes for each in counters.traffic}
-    return tuple(
-        f"memory.{level.name}.word_bits"
-        for level in profile.memory
-        if level.word_bits is None and not level.energy_in_events and used.get(level.name)
-    )
+            if level.word_bits is None:
+                charges.append(Charge(part, f"{key}.word_bits", each.reads + each.writes, None))
+                continue
+            charges.append(Charge(part, f"{key}.read.energy_pj", each.reads, level.read.energy_pj))
+            charges.append(Charge(part, f"{key}.write.energy_pj", each.writes, level.write.energy_pj))
+    return charges

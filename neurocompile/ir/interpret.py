@@ -89,6 +89,17 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
     return values
 
 
+def saturated(graph: Graph, samples: Array) -> int:
+    """How many values of ``samples`` are beyond the integer code of the graph's direct encoders, and so clipped."""
+    values = check_samples(graph, samples)
+    count = 0
+    for _, node in graph.items():
+        if isinstance(node, DirectEncoder) and node.scale is not None:
+            codes = np.rint(values * node.scale)
+            count += int(((codes < node.low) | (codes > node.high)).sum())
+    return count
+
+
 def linear(node: Node, *inputs: Array) -> Array:
     """One linear node on a batch (N, *shape), in the dtype of the inputs."""
     (x, *others) = inputs

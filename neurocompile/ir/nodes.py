@@ -62,7 +62,8 @@ class Node:
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, np.ndarray):
+            # NumPy turns arrays without axes into its scalars; a field that holds an array always holds one
+            if each.type in ("Array", "Array | None") and value is not None:
                 object.__setattr__(self, each.name, _freeze(value, f"{self.kind}.{each.name}"))
             choices = _CHOICES.get(each.name)
             if choices and value not in choices:

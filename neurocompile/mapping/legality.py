@@ -5,7 +5,6 @@ Every refusal is one sentence: the layer, what it needs, what the chip has, and 
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from neurocompile.errors import CapacityError
@@ -87,7 +86,7 @@ def _check_model(name: str, soma: Soma, timesteps: int, profile: Profile) -> Non
             f"its threshold is subtracted {needs} leak",
             profile,
             f"subtracts it {has} leak",
-            f"train with leaky_reset={not soma.leaky_reset} or a leak of one, or choose a chip with both, such as loihi2",
+            f"train with leaky_reset={not soma.leaky_reset} or a leak of one, or choose a chip with both",
         )
     if soma.single_spike and not chip.single_spike:
         raise _refusal(

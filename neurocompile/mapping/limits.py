@@ -30,8 +30,8 @@ CORE_LIMITS = (
     CoreLimit(
         "axons_out",
         "output axons",
-        "make the layers that it feeds smaller, so that they spread over fewer cores, or choose a chip with more output "
-        "axons",
+        "make the layers that it feeds smaller, so that they spread over fewer cores, or choose a chip with more "
+        "output axons",
     ),
     CoreLimit(
         "synaptic_memory_words",

@@ -45,7 +45,7 @@ def box_size(box: Box) -> int:
 
 
 def fan_out(projection: Projection, box: Box) -> Array:
-    """int64 over the source's shape: each source neuron's synapses into ``box``; paths where pooling windows overlap."""
+    """int64 over the source's shape: synapses of each source neuron into ``box``; paths where pools overlap."""
     geometry = _geometry(projection)
     return sum(
         (_outer(geometry.reach(region)) for region in _regions(box, geometry.grid)),

@@ -221,6 +221,8 @@ def _weight_size(projection: Projection, *, binary: bool) -> Array:
 
 def _times(parameter: Array, scale: Array, shape: tuple[int, ...]) -> Array:
     """``parameter * scale``, kept as small as the two say."""
+    if not parameter.any():
+        return np.zeros(())
     if parameter.ndim <= 1 and scale.ndim <= 1:
         small: Array = parameter.astype(np.float64) * scale
         return small

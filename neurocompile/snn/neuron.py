@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -123,12 +124,8 @@ class LIF(Stateful):
         return None if self.state is None else self.state.u
 
     def check(self, name: str = "LIF") -> None:
-        """Raise InputError unless every threshold is > 0 and every leak within [0, 1]."""
-        if not self.threshold.is_meta and not bool((self.threshold > 0).all() & self.threshold.isfinite().all()):
-            raise InputError(
-                f"{name}: a threshold is {float(self.threshold.min()):.6g}, limit above 0; "
-                "call clamp_parameters(model) after each optimizer step"
-            )
+        """Raise InputError unless every threshold is above 0 and finite, and every leak within [0, 1]."""
+        _check_range(self, name, "threshold", "above 0", lambda v: (v > 0) & v.isfinite())
         _check_leaks(self, name)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -317,12 +314,16 @@ def _check_batch(module: nn.Module, x: Tensor, u: Tensor) -> None:
 
 def _check_leaks(module: LIF | Readout, name: str) -> None:
     for which in ("leak", "current_leak"):
-        value: Tensor = getattr(module, which)
-        if not value.is_meta and not bool(((value >= 0) & (value <= 1)).all()):
-            raise InputError(
-                f"{name}: {which} spans {float(value.min()):.6g} to {float(value.max()):.6g}, limit 0 to 1; "
-                "call clamp_parameters(model) after each optimizer step"
-            )
+        _check_range(module, name, which, "0 to 1", lambda value: (value >= 0) & (value <= 1))
+
+
+def _check_range(module: nn.Module, name: str, which: str, limit: str, legal: Callable[[Tensor], Tensor]) -> None:
+    value: Tensor = getattr(module, which).detach()
+    if value.is_meta or bool(legal(value).all()):  # a tensor on the meta device has no values to judge
+        return
+    low, high = float(value.min()), float(value.max())
+    spans = f"is {low:.6g}" if low == high else f"spans {low:.6g} to {high:.6g}"
+    raise InputError(f"{name}: {which} {spans}, limit {limit}; call clamp_parameters(model) after each optimizer step")
 
 
 def _brief(value: Tensor) -> str:

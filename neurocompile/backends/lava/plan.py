@@ -14,17 +14,17 @@ import numpy as np
 
 from neurocompile.backends.lava import stock
 from neurocompile.errors import CapacityError, GraphError
-from neurocompile.ir.bounds import projection_range, sent_range
+from neurocompile.ir.bounds import Interval, projection_range, sent_range
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Readout, Soma, SumPool2d
+from neurocompile.ir.nodes import ENCODERS, Readout, SumPool2d
 from neurocompile.ir.populations import Population, Projection, populations
 
 #: Source, Projection, Population, Readout and Recorder are ours (``processes/``), the others Lava's
 Kind = Literal["Source", "Projection", "Dense", "Population", "LIFReset", "Readout", "Recorder"]
 
-_STOCK = ("Dense", "LIFReset")
-_PORT = 1 << 31  # what a port's values stay below
-_FLOAT32 = 1 << 24  # up to here float32 holds every integer
+_SWITCHED_OFF = "stock processes are switched off"
+_PORT_BITS = 32  # what a port carries, sign included
+_FLOAT32_BITS = 25  # whose integers float32 holds exactly, sign included
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """``lead``: the steps that the last population waits for the first sample."""
+    """The processes of a network, in order of flow."""
 
     blocks: tuple[Block, ...]
-    lead: int
 
     def __str__(self) -> str:
         rows = [(block.name, block.kind, ", ".join(block.reads), block.note) for block in self.blocks]
@@ -66,57 +65,60 @@ def plan(graph: Graph, *, use_stock: bool = True) -> Plan:
         for name in graph.of_kind(*ENCODERS)
     }
     for population in populations(graph):
-        peak = 0
-        for projection in population.projections:
-            block, reach = _projection(graph, projection, use_stock)
-            blocks[block.name] = block
-            peak += reach
-        if peak >= _PORT:
+        ranges = [projection_range(graph, projection) for projection in population.projections]
+        inputs = sum(ranges[1:], start=ranges[0])
+        if inputs.bits > _PORT_BITS:
             raise CapacityError(
-                f"{population.name}: its input may reach {peak}, but Lava's ports carry 32 bits; use fewer weight bits"
+                f"{population.name}: its input needs {inputs.bits} bits, but Lava's ports carry {_PORT_BITS}; "
+                "lower --bits or split the layer"
             )
-        for block in _soma(graph, population, peak, use_stock):
+        for projection, sums in zip(population.projections, ranges, strict=True):
+            block = _projection(graph, projection, sums, use_stock)
+            blocks[block.name] = block  # somas that read one chain share its block
+        for block in _soma(graph, population, inputs, use_stock):
             blocks[block.name] = block
-    return Plan(tuple(blocks.values()), max(population.soma.phase for population in populations(graph)))
+    return Plan(tuple(blocks.values()))
 
 
-def _projection(graph: Graph, projection: Projection, use_stock: bool) -> tuple[Block, int]:
-    """The block, and the largest magnitude that it sends. Somas that read one chain share its block."""
+def _projection(graph: Graph, projection: Projection, sums: Interval, use_stock: bool) -> Block:
     name = projection.names[-1]  # two chains never end in one node
-    low, high = projection_range(graph, projection)
-    peak = max(-int(low.min()), int(high.max()))
     sent = sent_range(graph, projection.source)
-    settings = stock.dense(projection, *sent, peak) if use_stock else "stock processes are switched off"
+    settings = stock.dense(projection, *sent, sums) if use_stock else _SWITCHED_OFF
     if isinstance(settings, dict):
-        return Block(name, "Dense", name, (projection.source,), settings), peak
-    inside = max(-sent[0], sent[1])
+        return Block(name, "Dense", name, (projection.source,), settings)
+    pooled = max(-sent[0], sent[1])
     for node in projection.operators:
         if isinstance(node, SumPool2d):
-            inside *= math.prod(node.kernel)
-    number = np.float32 if max(peak, inside) < _FLOAT32 else np.float64
-    own = {"projection": projection, "size": low.size, "number": number}
+            pooled *= math.prod(node.kernel)
+    exact = max(sums.bits, pooled.bit_length() + 1) <= _FLOAT32_BITS
+    number = np.float32 if exact else np.float64
+    own = {"projection": projection, "size": sums.low.size, "number": number}
     note = f"{number.__name__}, delay {projection.steps}; not Dense: {settings}"
-    return Block(name, "Projection", name, (projection.source,), own, note), peak
+    return Block(name, "Projection", name, (projection.source,), own, note)
 
 
-def _soma(graph: Graph, population: Population, peak: int, use_stock: bool) -> list[Block]:
+def _soma(graph: Graph, population: Population, inputs: Interval, use_stock: bool) -> list[Block]:
     soma, name = population.soma, population.name
     reads = tuple(projection.names[-1] for projection in population.projections)
-    when = {"size": population.neurons, "phase": soma.phase, "timesteps": graph.timesteps}
-    own = {"soma": soma, "shape": population.shape, **when}
+    own = {
+        "soma": soma,
+        "shape": population.shape,
+        "size": population.neurons,
+        "phase": soma.phase,
+        "timesteps": graph.timesteps,
+    }
     if isinstance(soma, Readout):
         return [Block(name, "Readout", name, reads, own)]
-    settings: stock.Settings | str = "stock processes are switched off"
-    if use_stock:
-        settings = stock.lif(soma, population.shape, peak, graph.timesteps)
+    settings = stock.lif(population, inputs, graph.timesteps) if use_stock else _SWITCHED_OFF
     if isinstance(settings, str):
         return [Block(name, "Population", name, reads, own, f"not LIFReset: {settings}")]
+    recorder = {"size": population.neurons, "phase": soma.phase}
     return [
         Block(name, "LIFReset", name, reads, {"shape": (population.neurons,), **settings}),
-        Block(f"{name}.spikes", "Recorder", name, (name,), when, "a LIFReset keeps no record"),
+        Block(f"{name} spikes", "Recorder", name, (name,), recorder, "a LIFReset keeps no record"),
     ]
 
 
-def is_stock(block: Block) -> bool:
-    """Whether Lava ships the block's process."""
-    return block.kind in _STOCK
+def stock_blocks(plan: Plan) -> list[str]:
+    """The names of the blocks whose process Lava ships."""
+    return [block.name for block in plan.blocks if block.kind in ("Dense", "LIFReset")]

@@ -37,12 +37,13 @@ class ReadoutModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no ty
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.phase, self.timesteps, self.shape = (proc_params[key] for key in ("phase", "timesteps", "shape"))
+        self.arrival = proc_params["phase"]  # `phase` is an attribute of Lava's own
+        self.timesteps, self.shape = proc_params["timesteps"], proc_params["shape"]
         self.state = SomaState(proc_params["soma"], self.shape, 1, np.dtype(np.int64))
         self.record = np.load(proc_params["record"], mmap_mode="r+")
 
     def run_spk(self) -> None:
-        sample, t = divmod(self.time_step - 1 - self.phase, self.timesteps)  # Lava counts steps from 1
+        sample, t = divmod(self.time_step - 1 - self.arrival, self.timesteps)  # Lava counts steps from 1
         if t == 0:
             self.state.clear()
         membrane = self.state.step(self.a_in.recv().reshape(1, *self.shape).astype(np.int64))

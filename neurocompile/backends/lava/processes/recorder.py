@@ -31,11 +31,11 @@ class RecorderModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no t
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.phase = proc_params["phase"]
+        self.arrival = proc_params["phase"]  # `phase` is an attribute of Lava's own
         self.record = np.load(proc_params["record"], mmap_mode="r+")
 
     def run_spk(self) -> None:
         spikes = self.s_in.recv()
-        row = self.time_step - 1 - self.phase  # Lava counts steps from 1
+        row = self.time_step - 1 - self.arrival  # Lava counts steps from 1
         if 0 <= row < len(self.record):
             self.record[row] = spikes

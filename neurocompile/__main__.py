@@ -1,0 +1,3 @@
+from neurocompile.cli import main
+
+main()

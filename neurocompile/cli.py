@@ -1,0 +1,291 @@
+"""The command line: one driver call per command. What a command prints with ``--json`` is one object on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurocompile.errors import InputError, NeurocompileError
+
+app = typer.Typer(
+    name="neurocompile",
+    help="Compile trained PyTorch spiking networks for neuromorphic chips.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+InputFile = Annotated[Path | None, typer.Option("--input", help="Samples: .npy, .npz or .pt, (N, C, H, W) or (N, T, C, H, W).")]
+LabelsFile = Annotated[Path | None, typer.Option("--labels", help="Labels: integers (N,).")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples.")]
+ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
+
+
+@app.command()
+def build(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of neurocompile.snn.save, or a state dict with --model.")],
+    target: Annotated[str, typer.Option(help="A target's name or YAML file; see `neurocompile targets`.")] = "loihi2-sim",
+    out: Annotated[Path | None, typer.Option(help="The program folder; build/NAME-TARGET if left out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a program that is already there.")] = False,
+    bits: Annotated[int | None, typer.Option(help="Weight bits, 1 to 8; the target's if left out.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Typical samples, to scale analog input.")] = None,
+    reset: Annotated[str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")] = None,
+    model: Annotated[str | None, typer.Option(help="package.module:factory, for a bare state dict.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="Shape of one sample, such as 1,8,8; with --model.")] = None,
+    timesteps: Annotated[int | None, typer.Option(min=1, help="Time steps of one presentation.")] = None,
+    name: Annotated[str | None, typer.Option(help="The network's name; the checkpoint's if left out.")] = None,
+    print_after: Annotated[str | None, typer.Option(help="Print the graph after this pass ('all': after each).")] = None,
+    time_passes: Annotated[bool, typer.Option("--time-passes", help="Print how long each pass took.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - main() looks for it
+) -> None:
+    """Compile a checkpoint into a program folder."""
+    from neurocompile import driver, terminal
+
+    if reset not in (None, "zero"):
+        raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
+    watcher = terminal.PassWatcher(print_after, time_passes=time_passes)
+    built = driver.build(
+        checkpoint,
+        target=target,
+        out=out,
+        force=force,
+        calibration=calibration,
+        options=driver.Options(bits=bits, reset_zero=reset == "zero"),
+        model=model,
+        input_shape=_shape(input_shape),
+        timesteps=timesteps,
+        name=name,
+        after_pass=watcher,
+    )
+    watcher.finish()
+    _emit(built, as_json, quiet, terminal.show_build)
+
+
+@app.command()
+def run(
+    program: ProgramFolder,
+    input_file: InputFile = None,
+    labels: LabelsFile = None,
+    limit: Limit = None,
+    backend: Annotated[str | None, typer.Option(help="reference or lava; the target's if left out.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write outputs and spikes to this .npz file.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Run samples through a program."""
+    from neurocompile import driver, terminal
+    from neurocompile.console import Bars
+
+    with Bars(quiet=quiet or as_json) as bars:
+        result = driver.run_files(
+            program, input_file, labels, limit, backend=backend, save=save, progress=bars.task("running")
+        )
+    _emit(result, as_json, quiet, terminal.show_run)
+
+
+@app.command()
+def verify(
+    program: ProgramFolder,
+    input_file: InputFile = None,
+    labels: LabelsFile = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Compare float with integer layer by layer, and every engine with the interpreter bit for bit."""
+    from neurocompile import driver, terminal
+    from neurocompile.console import Bars
+
+    with Bars(quiet=quiet or as_json) as bars:
+        result = driver.verify_files(program, input_file, labels, limit, progress=bars.task)
+    _emit(result, as_json, quiet, terminal.show_verify)
+    if "differs" in result["engines"].values():
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    program: ProgramFolder,
+    profile: Annotated[str | None, typer.Option(help="Another profile than the program's.")] = None,
+    input_file: InputFile = None,
+    limit: Limit = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Energy, latency and memory of a program, from what its last run (or --input) did."""
+    from neurocompile import driver, terminal
+
+    result = driver.report_files(program, profile=profile, input_file=input_file, limit=limit, html=html)
+    _emit(result, as_json, quiet, terminal.show_report)
+
+
+@app.command()
+def compare(
+    programs: Annotated[list[Path], typer.Argument(help="Program folders.")],
+    profiles: Annotated[list[str] | None, typer.Option(help="Profiles, one or more; each program's own if left out.")] = None,
+    input_file: InputFile = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Put programs and profiles side by side."""
+    from neurocompile import driver, terminal
+
+    result = driver.compare_files(programs, profiles or [], input_file=input_file, limit=limit)
+    _emit(result, as_json, quiet, terminal.show_compare)
+
+
+@app.command()
+def inspect(
+    program: ProgramFolder,
+    stage: Annotated[str, typer.Option(help="trained, integer or mapped.")] = "integer",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Print a program's graph in its stable text form."""
+    from neurocompile import driver, terminal
+
+    _emit(driver.inspect(program, stage), as_json, quiet, terminal.show_graph)
+
+
+@app.command()
+def profiles(
+    name: Annotated[str | None, typer.Argument(help="A profile's name or YAML file: check it and show it.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """List the hardware profiles, or check and show one."""
+    from neurocompile import driver, terminal
+
+    _emit(driver.describe_profiles(name), as_json, quiet, terminal.show_profiles)
+
+
+@app.command()
+def targets(
+    name: Annotated[str | None, typer.Argument(help="A target's name or YAML file: check it and show it.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """List the targets, or check and show one."""
+    from neurocompile import driver, terminal
+
+    _emit(driver.describe_targets(name), as_json, quiet, terminal.show_targets)
+
+
+@app.command()
+def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:  # noqa: ARG001
+    """Say what of neurocompile's surroundings is here, and how to get what is not."""
+    from neurocompile import doctor as examination
+    from neurocompile import terminal
+
+    result = examination.examine()
+    _emit(result, as_json, quiet, terminal.show_doctor)
+    if not result["healthy"]:
+        raise typer.Exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(version("neurocompile"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1 or len(shape) > 3:
+        raise InputError(f"--input-shape is {text!r}; give channels,height,width such as 1,8,8, or one number of features")
+    return shape
+
+
+def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Any) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+    elif not quiet:
+        show(result)
+
+
+def _spread(arguments: Sequence[str]) -> list[str]:
+    """``--profiles a b c`` as ``--profiles a --profiles b --profiles c``: an option takes one value here."""
+    spread: list[str] = []
+    taking = False
+    for argument in arguments:
+        if taking and spread[-1] != "--profiles" and not argument.startswith("-"):
+            spread.append("--profiles")
+        if argument.startswith("-"):
+            taking = argument == "--profiles"
+        spread.append(argument)
+    return spread
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 for a fault of ours, 2 for what the user can mend, 130 for Ctrl-C."""
+    from neurocompile.console import orderly_signals, print_error
+
+    words = _spread(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        with orderly_signals():
+            status = typer.main.get_command(app).main(words, prog_name="neurocompile", standalone_mode=False)
+        sys.stdout.flush()
+    except NeurocompileError as error:
+        if debug:
+            traceback.print_exc()
+        print_error(str(error))
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print_error("interrupted; nothing was left behind")
+        status = 130
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        sys.stderr.close()
+        status = 0
+    except MemoryError:
+        print_error("not enough memory; use a smaller --limit or a smaller network")
+        status = 2
+    except Exception as error:
+        # typer's own errors (wrong flags) know their status and say it in one sentence
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            print_error(f"{error.format_message().rstrip('.')}; see --help")
+            status = error.exit_code
+        else:
+            if debug:
+                traceback.print_exc()
+            print_error(
+                f"a fault of neurocompile: {type(error).__name__}: {error}; run it again with --debug and report that"
+            )
+            status = 1
+    raise SystemExit(status or 0)

@@ -1,0 +1,83 @@
+"""What the command line shows while it works: progress bars, and signals turned into an orderly end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+#: a bar appears for work that goes on for longer than this
+_PATIENCE_S = 1.0
+
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+class Bars:
+    """Progress bars on stderr, one per piece of work, that appear when the work takes more than a moment."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=stderr,
+            transient=True,
+        )
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def task(self, label: str) -> _Task:
+        return _Task(self._progress, label, self.quiet)
+
+
+class _Task:
+    """A progress callback ``(done, total)``."""
+
+    def __init__(self, progress: Progress, label: str, quiet: bool) -> None:
+        self._progress, self._label, self._quiet = progress, label, quiet
+        self._task: int | None = None
+        self._start = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._quiet or (self._task is None and time.monotonic() - self._start < _PATIENCE_S):
+            return
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(self._label, total=total)
+        self._progress.update(self._task, completed=done, total=total)  # type: ignore[arg-type]
+        if done >= total:
+            self._progress.remove_task(self._task)  # type: ignore[arg-type]
+            self._task, self._start = None, time.monotonic()
+
+
+@contextmanager
+def orderly_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does: by an exception, so that nothing is left behind."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)

@@ -1,0 +1,204 @@
+"""Small networks and profiles for the tests of mapping."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from neurocompile.hardware import Profile, load_profile, profile_to_dict
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import (
+    Add,
+    Conv2d,
+    DirectEncoder,
+    FixedPoint,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    PoissonEncoder,
+    Readout,
+    Scale,
+    Soma,
+    SumPool2d,
+)
+from neurocompile.ir.populations import Projection, populations
+from neurocompile.ir.verify import verify
+from neurocompile.mapping.synapses import Box
+
+Triple = tuple[str, Node, tuple[str, ...]]
+
+LIMITS = {
+    "neurons": "neurons",
+    "axons_in": "axons",
+    "axons_out": "axons",
+    "synaptic_memory_words": "words",
+    "fan_in": "synapses",
+    "thresholds": "entries",
+}
+
+
+def quantity(value: float, unit: str) -> dict[str, Any]:
+    return {"value": value, "unit": unit, "basis": "assumed", "source": "a test"}
+
+
+def a_profile(
+    *, base: str = "loihi2", cores: int | None = None, limits: dict[str, int | None] | None = None, **parts: Any
+) -> Profile:
+    """A shipped profile with some parts replaced; ``limits`` by name, without the others."""
+    plain = copy.deepcopy(profile_to_dict(load_profile(base)))
+    if cores is not None:
+        plain["topology"] = {
+            "tile_rows": quantity(1, "tiles"),
+            "tile_columns": quantity(-(-cores // 4), "tiles"),
+            "cores_per_tile": quantity(min(cores, 4), "cores"),
+        }
+    if limits is not None:
+        plain["limits"] = {name: None for name in LIMITS} | {"no_such_limit": []}
+        for name, value in limits.items():
+            if name == "words_per_axon":
+                plain["synapses"]["max_words_per_axon"] = value and quantity(value, "words")
+            else:
+                plain["limits"][name] = value and quantity(value, LIMITS[name])
+    for part, fields in parts.items():
+        plain[part].update(fields)
+    return Profile.from_mapping(plain)
+
+
+FIXED = FixedPoint(state_bits=24, fraction_bits=6)
+
+
+def neuron(**fields: Any) -> Neuron:
+    return Neuron(**{"threshold": np.array(640), "leak": np.array(4096), "current_leak": np.array(0),
+                     "bias": np.array(0), "reset_value": np.array(0), "fixed": FIXED} | fields)  # fmt: skip
+
+
+def readout() -> Readout:
+    return Readout(leak=np.array(4096), current_leak=np.array(0), bias=np.array(0), fixed=FIXED)
+
+
+def weights(*shape: int) -> np.ndarray[Any, Any]:
+    return np.resize(np.array([3, -2, 0, 5, 1], np.int16), shape)
+
+
+def conv(outputs: int, inputs: int, kernel: int = 3, **fields: Any) -> Conv2d:
+    shape = (outputs, inputs // fields.get("groups", 1), kernel, kernel)
+    return Conv2d(weight=weights(*shape), weight_bits=8, **{"padding": (kernel // 2, kernel // 2)} | fields)
+
+
+def dense(outputs: int, inputs: int) -> Linear:
+    return Linear(weight=weights(outputs, inputs), weight_bits=8)
+
+
+def build(triples: list[Triple], outputs: tuple[str, ...], timesteps: int = 4) -> Graph:
+    graph = Graph("net", "integer", timesteps, triples, outputs)
+    verify(graph)
+    return graph
+
+
+def one_layer(
+    shape: tuple[int, ...], chain: list[Node], soma: Soma | None = None, encoder: Node | None = None
+) -> Graph:
+    """Input, encoder, ``chain``, soma."""
+    direct = DirectEncoder(scale=1.0, low=0, high=1)
+    triples: list[Triple] = [("x", Input(shape=shape), ()), ("code", encoder or direct, ("x",))]
+    for index, node in enumerate(chain):
+        triples.append((f"op{index}", node, (triples[-1][0],)))
+    triples.append(("lif", soma or readout(), (triples[-1][0],)))
+    return build(triples, ("lif",))
+
+
+def residual(encoder: Node | None = None) -> Graph:
+    """Two convolutions with a skip connection between, pooling, and a classifier."""
+    threshold = np.arange(640, 640 + 64 * 8, 64)
+    return build(
+        [
+            ("x", Input(shape=(2, 8, 8)), ()),
+            ("code", encoder or PoissonEncoder(), ("x",)),
+            ("c1", conv(8, 2), ("code",)),
+            ("n1", neuron(threshold=threshold), ("c1",)),
+            ("c2", conv(8, 8, groups=2), ("n1",)),
+            ("skip", Scale(weight=np.full(8, 7), weight_bits=8), ("n1",)),
+            ("sum", Add(), ("c2", "skip")),
+            ("n2", neuron(threshold=np.resize(threshold, (8, 8, 8))), ("sum",)),
+            ("pool", SumPool2d(kernel=(2, 2), stride=(2, 2)), ("n2",)),
+            ("c3", conv(6, 8, stride=(2, 2)), ("pool",)),
+            ("n3", neuron(), ("c3",)),
+            ("flat", Flatten(), ("n3",)),
+            ("fc", dense(10, 24), ("flat",)),
+            ("out", readout(), ("fc",)),
+        ],
+        ("out",),
+    )
+
+
+def projection_of(graph: Graph, soma: str = "lif") -> Projection:
+    (population,) = (each for each in populations(graph) if each.name == soma)
+    return population.projections[0]
+
+
+def with_ones(projection: Projection) -> Projection:
+    """The same projection with all weights one."""
+    nodes = tuple(
+        dataclasses.replace(node, weight=np.ones_like(node.weight)) if hasattr(node, "weight") else node
+        for node in projection.nodes
+    )
+    return dataclasses.replace(projection, nodes=nodes)
+
+
+@st.composite
+def pairs(draw: st.DrawFn, low: int, high: int) -> tuple[int, int]:
+    return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+
+@st.composite
+def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
+    """A graph of one small random projection, and a random box of its soma."""
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    shape: tuple[int, ...] = (groups * draw(st.integers(1, 2)), *draw(pairs(4, 7)))
+    chain: list[Node] = []
+    if draw(st.integers(0, 4)) == 0:
+        shape = (draw(st.integers(1, 8)),)
+    now = shape
+    for _ in range(draw(st.integers(0, 2)) if len(shape) == 3 else 0):
+        kernel = draw(pairs(1, 3))
+        if any(size > extent for size, extent in zip(kernel, now[1:], strict=True)):
+            continue
+        padding = tuple(draw(st.integers(0, size // 2)) for size in kernel)
+        stride = kernel if draw(st.booleans()) else draw(pairs(1, 3))
+        chain.append(SumPool2d(kernel=kernel, stride=stride, padding=padding))
+        now = chain[-1].output_shape(now)
+    kind = draw(st.sampled_from(["conv", "linear", "scale"])) if len(shape) == 3 else "linear"
+    if len(shape) == 3 and (kind == "linear" or (kind == "scale" and draw(st.booleans()))):
+        chain.append(Flatten())
+        now = chain[-1].output_shape(now)
+    if kind == "conv":
+        kernel, dilation = draw(pairs(1, 3)), draw(pairs(1, 2))
+        reach = [step * (size - 1) + 1 for size, step in zip(kernel, dilation, strict=True)]
+        padding = tuple(
+            draw(st.integers(max(0, -(-(size - extent) // 2)), 2 if size <= extent + 4 else size))
+            for size, extent in zip(reach, now[1:], strict=True)
+        )
+        weight = weights(groups * draw(st.integers(1, 3)), now[0] // groups, *kernel)
+        chain.append(
+            Conv2d(weight=weight, stride=draw(pairs(1, 3)), padding=padding, dilation=dilation, groups=groups, weight_bits=8)
+        )
+    elif kind == "linear":
+        chain.append(dense(draw(st.integers(1, 6)), now[0]))
+    else:
+        size = draw(st.sampled_from([(), (now[0],), now]))
+        chain.append(Scale(weight=weights(*size), weight_bits=8))
+    now = chain[-1].output_shape(now)
+    if len(now) == 3 and draw(st.booleans()):
+        chain.append(Flatten())
+        now = chain[-1].output_shape(now)
+    box = []
+    for extent in now:
+        start = draw(st.integers(0, extent - 1))
+        box.append((start, draw(st.integers(start + 1, extent))))
+    return one_layer(shape, chain), tuple(box)
