@@ -25,7 +25,9 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-InputFile = Annotated[Path | None, typer.Option("--input", help="Samples: .npy, .npz or .pt, (N, C, H, W) or (N, T, C, H, W).")]
+InputFile = Annotated[
+    Path | None, typer.Option("--input", help="Samples: .npy, .npz or .pt, (N, C, H, W) or (N, T, C, H, W).")
+]
 LabelsFile = Annotated[Path | None, typer.Option("--labels", help="Labels: integers (N,).")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples.")]
 ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
@@ -33,36 +35,45 @@ ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.
 
 @app.command()
 def build(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of neurocompile.snn.save, or a state dict with --model.")],
-    target: Annotated[str, typer.Option(help="A target's name or YAML file; see `neurocompile targets`.")] = "loihi2-sim",
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A checkpoint of neurocompile.snn.save, or a state dict with --model.")
+    ],
+    target: Annotated[
+        str, typer.Option(help="A target's name or YAML file; see `neurocompile targets`.")
+    ] = "loihi2-sim",
     out: Annotated[Path | None, typer.Option(help="The program folder; build/NAME-TARGET if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a program that is already there.")] = False,
     bits: Annotated[int | None, typer.Option(help="Weight bits, 1 to 8; the target's if left out.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="Typical samples, to scale analog input.")] = None,
-    reset: Annotated[str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")] = None,
+    reset: Annotated[
+        str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="package.module:factory, for a bare state dict.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="Shape of one sample, such as 1,8,8; with --model.")] = None,
     timesteps: Annotated[int | None, typer.Option(min=1, help="Time steps of one presentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The network's name; the checkpoint's if left out.")] = None,
-    print_after: Annotated[str | None, typer.Option(help="Print the graph after this pass ('all': after each).")] = None,
+    print_after: Annotated[
+        str | None, typer.Option(help="Print the graph after this pass ('all': after each).")
+    ] = None,
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Print how long each pass took.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - main() looks for it
 ) -> None:
     """Compile a checkpoint into a program folder."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
+    from neurocompile.driver import Options
 
     if reset not in (None, "zero"):
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
     watcher = terminal.PassWatcher(print_after, time_passes=time_passes)
-    built = driver.build(
+    built = commands.build(
         checkpoint,
         target=target,
         out=out,
         force=force,
         calibration=calibration,
-        options=driver.Options(bits=bits, reset_zero=reset == "zero"),
+        options=Options(bits=bits, reset_zero=reset == "zero"),
         model=model,
         input_shape=_shape(input_shape),
         timesteps=timesteps,
@@ -86,11 +97,11 @@ def run(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Run samples through a program."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
     from neurocompile.console import Bars
 
     with Bars(quiet=quiet or as_json) as bars:
-        result = driver.run_files(
+        result = commands.run(
             program, input_file, labels, limit, backend=backend, save=save, progress=bars.task("running")
         )
     _emit(result, as_json, quiet, terminal.show_run)
@@ -107,11 +118,11 @@ def verify(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare float with integer layer by layer, and every engine with the interpreter bit for bit."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
     from neurocompile.console import Bars
 
     with Bars(quiet=quiet or as_json) as bars:
-        result = driver.verify_files(program, input_file, labels, limit, progress=bars.task)
+        result = commands.verify(program, input_file, labels, limit, progress=bars.task)
     _emit(result, as_json, quiet, terminal.show_verify)
     if "differs" in result["engines"].values():
         raise typer.Exit(1)
@@ -129,16 +140,18 @@ def report(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Energy, latency and memory of a program, from what its last run (or --input) did."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
 
-    result = driver.report_files(program, profile=profile, input_file=input_file, limit=limit, html=html)
+    result = commands.report(program, profile=profile, input_file=input_file, limit=limit, html=html)
     _emit(result, as_json, quiet, terminal.show_report)
 
 
 @app.command()
 def compare(
     programs: Annotated[list[Path], typer.Argument(help="Program folders.")],
-    profiles: Annotated[list[str] | None, typer.Option(help="Profiles, one or more; each program's own if left out.")] = None,
+    profiles: Annotated[
+        list[str] | None, typer.Option(help="Profiles, one or more; each program's own if left out.")
+    ] = None,
     input_file: InputFile = None,
     limit: Limit = None,
     as_json: Json = False,
@@ -146,9 +159,9 @@ def compare(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Put programs and profiles side by side."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
 
-    result = driver.compare_files(programs, profiles or [], input_file=input_file, limit=limit)
+    result = commands.compare(programs, profiles or [], input_file=input_file, limit=limit)
     _emit(result, as_json, quiet, terminal.show_compare)
 
 
@@ -161,9 +174,9 @@ def inspect(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Print a program's graph in its stable text form."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
 
-    _emit(driver.inspect(program, stage), as_json, quiet, terminal.show_graph)
+    _emit(commands.inspect(program, stage), as_json, quiet, terminal.show_graph)
 
 
 @app.command()
@@ -174,9 +187,9 @@ def profiles(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """List the hardware profiles, or check and show one."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
 
-    _emit(driver.describe_profiles(name), as_json, quiet, terminal.show_profiles)
+    _emit(commands.profiles(name), as_json, quiet, terminal.show_profiles)
 
 
 @app.command()
@@ -187,9 +200,9 @@ def targets(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """List the targets, or check and show one."""
-    from neurocompile import driver, terminal
+    from neurocompile import commands, terminal
 
-    _emit(driver.describe_targets(name), as_json, quiet, terminal.show_targets)
+    _emit(commands.targets(name), as_json, quiet, terminal.show_targets)
 
 
 @app.command()
@@ -227,7 +240,9 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         shape = ()
     if not shape or min(shape) < 1 or len(shape) > 3:
-        raise InputError(f"--input-shape is {text!r}; give channels,height,width such as 1,8,8, or one number of features")
+        raise InputError(
+            f"--input-shape is {text!r}; give channels,height,width such as 1,8,8, or one number of features"
+        )
     return shape
 
 

@@ -46,7 +46,7 @@ class Options:
     reset_zero: bool = False
 
 
-def compile(  # noqa: A001 - the name that users look for
+def compile(
     model: nn.Module,
     example_input: Tensor | Array,
     *,
@@ -73,7 +73,7 @@ def compile_graph(
     options: Options | None = None,
     after_pass: AfterPass | None = None,
 ) -> Program:
-    """A traced graph to a program. GraphError or CapacityError where it cannot be done, with the layer and the remedy."""
+    """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
     options = options or Options()
     profile = load_profile(target.profile)
     if calibration is not None:
@@ -200,7 +200,9 @@ def accuracy(trace: Trace, labels: Array | None) -> float | None:
     (scores, *_) = trace.outputs.values()
     scores = scores.reshape(len(scores), -1)
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise InputError(f"labels range from {labels.min()} to {labels.max()}; the network has {scores.shape[1]} outputs")
+        raise InputError(
+            f"labels range from {labels.min()} to {labels.max()}; the network has {scores.shape[1]} outputs"
+        )
     return float((scores.argmax(axis=1) == labels).mean())
 
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,19 +96,24 @@ class Program:
             "phase_steps": self.phase_steps,
         }
 
-    def save(self, folder: Path, *, force: bool = False, extra: Map[str, bytes] | None = None) -> None:
-        """Write the program folder, with ``extra`` files beside the two; InputError where it exists and not ``force``."""
+    def save(self, folder: Path, *, force: bool = False, also: Callable[[Path], None] | None = None) -> None:
+        """Write the program folder; InputError where it exists and not ``force``.
+
+        ``also(folder)`` may write more files into the folder before it gets its name.
+        """
         check_free(folder, force=force)
         document, arrays = self._to_plain()
-        tensors = save_tensors({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
+        tensors = save_tensors(
+            {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+        )
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             temporary.chmod(0o755)
             (temporary / _TENSORS).write_bytes(tensors)
             (temporary / _JSON).write_text(json.dumps(document, indent=1) + "\n")
-            for name, content in (extra or {}).items():
-                (temporary / name).write_bytes(content)
+            if also:
+                also(temporary)
             _put(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -139,7 +145,9 @@ class Program:
         """Read a program folder. InputError where anything is missing, damaged, or written by a newer version."""
         document = _read_json(folder)
         if document.get("format") != FORMAT:
-            raise InputError(f"{folder / _JSON}: its format is {document.get('format')!r}, not {FORMAT}; build it again")
+            raise InputError(
+                f"{folder / _JSON}: its format is {document.get('format')!r}, not {FORMAT}; build it again"
+            )
         if document.get("version") != VERSION:
             raise InputError(
                 f"{folder}: format version {document.get('version')!r}, this neurocompile reads version {VERSION}; "
@@ -150,7 +158,9 @@ class Program:
         except NeurocompileError as error:
             raise InputError(f"{folder}: {error}") from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"{folder}: {_JSON} is damaged ({type(error).__name__}: {error}); build it again") from error
+            raise InputError(
+                f"{folder}: {_JSON} is damaged ({type(error).__name__}: {error}); build it again"
+            ) from error
 
     @classmethod
     def _from_plain(cls, document: Map[str, Any], arrays: Map[str, Array]) -> Program:

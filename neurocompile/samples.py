@@ -20,7 +20,9 @@ def load_samples(path: Path, limit: int | None = None) -> Array:
     if array.dtype.kind not in "biuf":
         raise InputError(f"{path}: its dtype is {array.dtype}; give real or integer numbers")
     if array.ndim < 2:
-        raise InputError(f"{path}: its shape is {array.shape}; give a batch (N, features) or (N, channels, height, width)")
+        raise InputError(
+            f"{path}: its shape is {array.shape}; give a batch (N, features) or (N, channels, height, width)"
+        )
     if not len(array):
         raise InputError(f"{path}: it has no samples (shape {array.shape}); give at least one")
     return np.asarray(array[:limit])
@@ -30,9 +32,13 @@ def load_labels(path: Path, count: int) -> Array:
     """The labels of the first ``count`` samples: int64 (count,)."""
     labels = _load(path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(f"{path}: labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape (N,)")
+        raise InputError(
+            f"{path}: labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape (N,)"
+        )
     if len(labels) < count:
-        raise InputError(f"{path}: {len(labels)} labels for {count} samples; give a label for each, or a smaller --limit")
+        raise InputError(
+            f"{path}: {len(labels)} labels for {count} samples; give a label for each, or a smaller --limit"
+        )
     return np.asarray(labels[:count], np.int64)
 
 
@@ -50,14 +56,18 @@ def _load_npy(path: Path) -> Any:
         # a memory map: a header that claims more than the file holds is refused, and --limit reads only its part
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy array ({_first_line(error)}); save it again with np.save") from error
+        raise InputError(
+            f"{path}: not a readable .npy array ({_first_line(error)}); save it again with np.save"
+        ) from error
 
 
 def _load_npz(path: Path) -> Any:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if len(archive.files) != 1:
-                raise InputError(f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone")
+                raise InputError(
+                    f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone"
+                )
             return archive[archive.files[0]]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable .npz file ({_first_line(error)}); save it with np.savez") from error

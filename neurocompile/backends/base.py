@@ -15,7 +15,8 @@ Progress = Callable[[int, int], None]
 class Backend(Protocol):
     """Runs mapped graphs. Results and events are those of ``ir/interpret.py``, bit for bit."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def unavailable(self) -> str | None:
         """Why this backend cannot run here, with the remedy; None where it can."""

@@ -41,7 +41,9 @@ def read_checkpoint(
         checkpoint = snn.load(path)
         shape = tuple(checkpoint.input_shape)
         if input_shape is not None and input_shape != shape:
-            raise InputError(f"{path}: the checkpoint says input shape {shape}, --input-shape says {input_shape}; drop it")
+            raise InputError(
+                f"{path}: the checkpoint says input shape {shape}, --input-shape says {input_shape}; drop it"
+            )
         calibration = None if checkpoint.calibration is None else checkpoint.calibration.numpy()
         steps = timesteps or checkpoint.timesteps
         wiring, state = checkpoint.wiring, checkpoint.model.state_dict()
@@ -54,13 +56,13 @@ def read_checkpoint(
     return Source(from_module(module.eval(), input_shape, timesteps, name or path.stem), None)
 
 
-def read_module(
-    module: nn.Module, example_input: object, timesteps: int, name: str
-) -> Source:
+def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
     """A module in memory and a batch of inputs (N, *shape), which gives the shape and the calibration data."""
     batch = np.asarray(example_input.detach().cpu()) if hasattr(example_input, "detach") else np.asarray(example_input)
     if batch.ndim < 2:
-        raise InputError(f"example_input has shape {batch.shape}; give a batch (N, features) or (N, channels, height, width)")
+        raise InputError(
+            f"example_input has shape {batch.shape}; give a batch (N, features) or (N, channels, height, width)"
+        )
     return Source(from_module(module.eval(), batch.shape[1:], timesteps, name), batch)
 
 
@@ -77,7 +79,9 @@ def _make(spec: str) -> nn.Module:
     except NeurocompileError:
         raise
     except Exception as error:
-        raise InputError(f"--model {spec}: {type(error).__name__}: {error}; check the name and that it imports") from error
+        raise InputError(
+            f"--model {spec}: {type(error).__name__}: {error}; check the name and that it imports"
+        ) from error
     finally:
         sys.path.pop(0)
     if not isinstance(network, nn.Module):

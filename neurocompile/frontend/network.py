@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from neurocompile.errors import GraphError, InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
-    ENCODERS,
     Add,
     Array,
     AvgPool2d,
@@ -49,9 +48,7 @@ def from_module(module: nn.Module, input_shape: Shape, timesteps: int, name: str
     return from_wiring(trace(module), module.state_dict(), input_shape, timesteps, name)
 
 
-def from_wiring(
-    wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape, timesteps: int, name: str
-) -> Graph:
+def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape, timesteps: int, name: str) -> Graph:
     """The traced graph: nodes bear the module names; an input without an encoder is encoded directly."""
     nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
     shapes: dict[str, Shape] = {}
@@ -160,7 +157,9 @@ def _avg_pool(layer: _Layer) -> Node:
     config = layer.config
     kernel, stride, padding = (_pair(config[key]) for key in ("kernel_size", "stride", "padding"))
     if config["divisor_override"] not in (None, kernel[0] * kernel[1]):
-        raise GraphError(f"AvgPool2d: divisor_override={config['divisor_override']} is not the window's size; remove it")
+        raise GraphError(
+            f"AvgPool2d: divisor_override={config['divisor_override']} is not the window's size; remove it"
+        )
     if any(padding) and not config["count_include_pad"]:
         raise GraphError("AvgPool2d: count_include_pad=False divides by less at the border; use True or padding=0")
     node = AvgPool2d(kernel=kernel, stride=stride, padding=padding)
@@ -168,7 +167,9 @@ def _avg_pool(layer: _Layer) -> Node:
         (size + 2 * pad - window) % step
         for size, pad, window, step in zip(layer.shape[1:], padding, kernel, stride, strict=True)
     ):
-        raise GraphError(f"AvgPool2d: ceil_mode=True has smaller windows at the border of {layer.shape}; set it to False")
+        raise GraphError(
+            f"AvgPool2d: ceil_mode=True has smaller windows at the border of {layer.shape}; set it to False"
+        )
     return node
 
 
@@ -176,7 +177,9 @@ def _adaptive_pool(layer: _Layer) -> Node:
     if len(layer.shape) != 3:
         raise GraphError(f"AdaptiveAvgPool2d needs inputs (channels, height, width), got {layer.shape}")
     sizes = layer.shape[1:]
-    wanted = [size if target is None else target for target, size in zip(layer.config["output_size"], sizes, strict=True)]
+    wanted = [
+        size if target is None else target for target, size in zip(layer.config["output_size"], sizes, strict=True)
+    ]
     if any(size % target for size, target in zip(sizes, wanted, strict=True)):
         raise GraphError(f"AdaptiveAvgPool2d: {sizes} is no multiple of {tuple(wanted)}; choose a size that divides it")
     kernel = (sizes[0] // wanted[0], sizes[1] // wanted[1])

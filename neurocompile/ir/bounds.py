@@ -104,7 +104,9 @@ def state_range(population: Population, inputs: Interval, timesteps: int) -> tup
         if isinstance(soma, Readout):
             kept = decayed(membrane, leak)
         elif soma.leaky_reset:
-            kept = decayed(_after_reset(soma, membrane, shape), leak)
+            left = _after_reset(soma, membrane, shape)
+            all_membranes = all_membranes | left  # what a reset leaves is stored too
+            kept = decayed(left, leak)
         else:
             kept = _less_owed(soma, membrane, leak, bits, shape)
         membrane = kept + current
@@ -137,7 +139,7 @@ def _after_reset(soma: Neuron, membrane: Interval, shape: tuple[int, ...]) -> In
 def _less_owed(soma: Neuron, membrane: Interval, leak: Array, bits: int, shape: tuple[int, ...]) -> Interval:
     """``leak*u - threshold*s``: what is left when the subtraction of the last step's spike does not leak."""
     threshold = per_channel(soma.threshold, shape).astype(np.int64)
-    most = soma.max_payload if soma.spikes == "graded" else 1
+    most = np.clip(membrane.high // threshold, 1, soma.max_payload if soma.spikes == "graded" else 1)
     whole = Interval(decay(membrane.low, leak, bits), decay(membrane.high, leak, bits))
     silent_high = whole.high if soma.single_spike else decay(np.minimum(membrane.high, threshold), leak, bits)
     # having just passed k thresholds, the membrane is at least leak*k*threshold - k*threshold

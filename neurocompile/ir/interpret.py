@@ -64,6 +64,8 @@ def check_samples(graph: Graph, samples: Array) -> Array:
             f"input has shape {samples.shape}; {graph.name!r} takes (N, {', '.join(map(str, shape))}) "
             f"or (N, {steps}, {', '.join(map(str, shape))})"
         )
+    if not len(samples):
+        raise InputError(f"input has shape {samples.shape}: no samples; give at least one")
     values = samples.astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"input has {int((~np.isfinite(values)).sum())} NaN or infinite values; repair the data")
@@ -84,7 +86,8 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
         return spikes
     assert isinstance(node, DirectEncoder)
     if node.scale is None:
-        return samples
+        same: Array = samples
+        return same
     values: Array = np.clip(np.rint(samples * node.scale), node.low, node.high).astype(np.int64)
     return values
 
@@ -93,7 +96,7 @@ def saturated(graph: Graph, samples: Array) -> int:
     """How many values of ``samples`` are beyond the integer code of the graph's direct encoders, and so clipped."""
     values = check_samples(graph, samples)
     count = 0
-    for _, node in graph.items():
+    for node in map(graph.node, graph.of_kind(DirectEncoder)):
         if isinstance(node, DirectEncoder) and node.scale is not None:
             codes = np.rint(values * node.scale)
             count += int(((codes < node.low) | (codes > node.high)).sum())
@@ -106,11 +109,11 @@ def linear(node: Node, *inputs: Array) -> Array:
     dtype = x.dtype
     match node:
         case Conv2d():
-            y = _convolve(x, node.weight.astype(dtype), node)
-            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
+            maps = _convolve(x, node.weight.astype(dtype), node)
+            return maps if node.bias is None else maps + node.bias.astype(dtype)[:, None, None]
         case Linear():
-            y = x @ node.weight.astype(dtype).T
-            return y if node.bias is None else y + node.bias.astype(dtype)
+            features: Array = x @ node.weight.astype(dtype).T
+            return features if node.bias is None else features + node.bias.astype(dtype)
         case Scale():
             scaled: Array = x * per_channel(node.weight, x.shape[1:]).astype(dtype)
             return scaled

@@ -33,20 +33,20 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "order": ("integrate_first", "fire_first"),
     "reset": ("subtract", "set", "none"),
     "spikes": ("binary", "signed", "graded"),
-    "current_overflow": ("wrap", "clip"),
-    "membrane_overflow": ("wrap", "clip"),
 }
 
 
 def _freeze(value: Array, what: str) -> Array:
-    """A read-only copy-on-need view of ``value``; refuses what no graph may hold."""
+    """``value`` as a read-only array that nobody else can write to; refuses what no graph may hold."""
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise GraphError(f"{what}: dtype {array.dtype} is not a number; give a real or integer array")
+    if not array.size:
+        raise GraphError(f"{what}: shape {array.shape} holds no values; every size must be at least 1")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         raise GraphError(f"{what}: {bad} of {array.size} values are NaN or infinite; retrain or repair the checkpoint")
-    if array.flags.writeable:
+    if array.flags.writeable or array.base is not None:
         array = array.copy()
         array.setflags(write=False)
     return array
@@ -100,6 +100,31 @@ def _check_parameter(node: Node, name: str, parameter: Array, shape: Shape) -> N
     )
 
 
+def _check_pairs(node: Node, least: int, *names: str) -> None:
+    for name in names:
+        pair = getattr(node, name)
+        if len(pair) != 2 or min(pair) < least:
+            raise GraphError(f"{node.kind}.{name} is {pair}; it must be two integers of at least {least}")
+
+
+def _check_number(node: Node, name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise GraphError(f"{node.kind}.{name} is {value}; it must be a positive number")
+
+
+def _check_weights(node: Conv2d | Linear, axes: str) -> None:
+    """``weight`` has the axes that ``axes`` names, ``bias`` one value per output."""
+    if node.weight.ndim != axes.count(",") + 1:
+        raise GraphError(f"{node.kind}.weight has shape {node.weight.shape}; it must be ({axes})")
+    if node.bias is not None and node.bias.shape != node.weight.shape[:1]:
+        raise GraphError(f"{node.kind}.bias has shape {node.bias.shape}; it must be ({node.weight.shape[0]},)")
+
+
+def _check_weight_bits(node: Conv2d | Linear | Scale) -> None:
+    if node.weight_bits is not None and not 1 <= node.weight_bits <= 32:
+        raise GraphError(f"{node.kind}.weight_bits is {node.weight_bits}; it must be from 1 to 32")
+
+
 def _spatial(node: Node, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise GraphError(f"{node.kind} needs inputs (channels, height, width), got {shape}; check --input-shape")
@@ -145,6 +170,14 @@ class DirectEncoder(Node):
     low: int = 0
     high: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number(self, "limit", self.limit)
+        if self.scale is not None:
+            _check_number(self, "scale", self.scale)
+        if self.low > self.high:
+            raise GraphError(f"DirectEncoder: low {self.low} is above high {self.high}; swap them")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PoissonEncoder(Node):
@@ -155,6 +188,10 @@ class PoissonEncoder(Node):
 
     gain: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number(self, "gain", self.gain)
 
 
 # ------------------------------------------------------------------------------------------------- linear operators
@@ -175,6 +212,15 @@ class Conv2d(Node):
     dilation: Pair = (1, 1)
     groups: int = 1
     weight_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weights(self, "out_channels, in_channels / groups, kernel_height, kernel_width")
+        _check_weight_bits(self)
+        _check_pairs(self, 1, "stride", "dilation")
+        _check_pairs(self, 0, "padding")
+        if self.groups < 1:
+            raise GraphError(f"Conv2d.groups is {self.groups}; it must be at least 1")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels, height, width = _spatial(self, inputs[0])
@@ -199,6 +245,11 @@ class Linear(Node):
     bias: Array | None = None
     weight_bits: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weights(self, "out_features, in_features")
+        _check_weight_bits(self)
+
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (self.weight.shape[1],):
             raise GraphError(
@@ -215,6 +266,10 @@ class Scale(Node):
     weight: Array
     weight_bits: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weight_bits(self)
+
     def output_shape(self, *inputs: Shape) -> Shape:
         _check_parameter(self, "weight", self.weight, inputs[0])
         return inputs[0]
@@ -228,8 +283,8 @@ class _Pool2d(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.kernel) < 1 or min(self.stride) < 1:
-            raise GraphError(f"{self.kind}: kernel {self.kernel} and stride {self.stride} must be at least 1")
+        _check_pairs(self, 1, "kernel", "stride")
+        _check_pairs(self, 0, "padding")
         if any(2 * pad > size for pad, size in zip(self.padding, self.kernel, strict=True)):
             raise GraphError(f"{self.kind}: padding {self.padding} is more than half of the kernel {self.kernel}")
 
@@ -264,7 +319,7 @@ class BatchNorm(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.variance + self.epsilon <= 0).any():
+        if not (self.variance + self.epsilon > 0).all() or self.epsilon == math.inf:
             raise GraphError("BatchNorm: variance + epsilon must be positive in every channel; check the checkpoint")
 
     @property
@@ -357,6 +412,14 @@ class FixedPoint:
         ):
             if not low <= getattr(self, name) <= high:
                 raise GraphError(f"FixedPoint.{name} is {getattr(self, name)}; it must be from {low} to {high}")
+        # float64, which may run an integer graph, holds every integer of 53 bits
+        for name, other in (("state_bits", "decay_bits"), ("accumulator_bits", "fraction_bits")):
+            width = getattr(self, name) + getattr(self, other)
+            if width > 53:
+                raise GraphError(f"FixedPoint: {name} + {other} is {width}; their product must fit 53 bits")
+        for name in ("current_overflow", "membrane_overflow"):
+            if getattr(self, name) not in ("wrap", "clip"):
+                raise GraphError(f"FixedPoint.{name} is {getattr(self, name)!r}; choose one of wrap, clip")
 
     @property
     def one(self) -> int:
@@ -374,10 +437,23 @@ class Soma(Node):
     phase: int = 0
     fixed: FixedPoint | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phase < 0:
+            raise GraphError(f"{self.kind}.phase is {self.phase}; it must be at least 0")
+
     def output_shape(self, *inputs: Shape) -> Shape:
         for name, array in self.arrays():
             _check_parameter(self, name, array, inputs[0])
         return inputs[0]
+
+
+def _check_leaks(node: Neuron | Readout) -> None:
+    one = node.fixed.one if node.fixed else 1
+    for name in ("leak", "current_leak"):
+        leak = getattr(node, name)
+        if leak.min() < 0 or leak.max() > one:
+            raise GraphError(f"{node.kind}.{name} ranges from {leak.min()} to {leak.max()}; it must lie in [0, {one}]")
 
 
 def _one() -> Array:
@@ -433,11 +509,7 @@ class Neuron(Soma):
             raise GraphError(f"Neuron: leaky_reset=False means an un-leaked subtraction, but reset is {self.reset!r}")
         if self.max_payload < 1:
             raise GraphError(f"Neuron.max_payload is {self.max_payload}; it must be at least 1")
-        one = self.fixed.one if self.fixed else 1
-        for name in ("leak", "current_leak"):
-            leak = getattr(self, name)
-            if leak.min() < 0 or leak.max() > one:
-                raise GraphError(f"Neuron.{name} ranges from {leak.min()} to {leak.max()}; it must lie in [0, {one}]")
+        _check_leaks(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -473,6 +545,11 @@ class Readout(Soma):
     current_leak: Array = field(default_factory=_zero)
     bias: Array = field(default_factory=_zero)
     unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number(self, "unit", self.unit)
+        _check_leaks(self)
 
 
 SPIKING = (Neuron, Threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -53,7 +54,11 @@ def from_plain(structure: Mapping[str, Any], arrays: Mapping[str, Array]) -> Gra
         node_name = _take(entry, "name", str, where)
         nodes.append((node_name, _node(entry, arrays, where), _names(_take(entry, "inputs", list, where), where)))
     outputs = _names(_take(structure, "outputs", list, "graph"), "graph.outputs")
-    return Graph(name, stage, _take(structure, "timesteps", int, "graph"), nodes, outputs)
+    timesteps = _take(structure, "timesteps", int, "graph")
+    try:
+        return Graph(name, stage, timesteps, nodes, outputs)
+    except GraphError as error:
+        raise InputError(f"{error}; the file is damaged, build it again") from None
 
 
 def _take(entry: object, key: str, kind: type, where: str) -> Any:
@@ -96,13 +101,19 @@ def _value(value: Any, hint: Any, arrays: Mapping[str, Array], where: str) -> An
         (hint,) = (option for option in options if option is not type(None))
     wrong = InputError(f"{where} is {value!r:.60}; the file is damaged, build it again")
     if hint == Array:
-        if not isinstance(value, dict) or value.get("array") not in arrays:
+        key = value.get("array") if isinstance(value, dict) else None
+        if not isinstance(key, str) or key not in arrays:
             raise wrong
-        return arrays[value["array"]]
+        return arrays[key]
     if hint is FixedPoint:
-        if not isinstance(value, dict) or set(value) != {field.name for field in dataclasses.fields(FixedPoint)}:
+        known = typing.get_type_hints(FixedPoint)
+        if not isinstance(value, dict) or set(value) != set(known):
             raise wrong
-        return FixedPoint(**value)
+        fields = {name: _value(value[name], known[name], arrays, f"{where}.{name}") for name in known}
+        try:
+            return FixedPoint(**fields)
+        except GraphError as error:
+            raise InputError(f"{where}: {error}") from None
     if get_origin(hint) is tuple:
         if not isinstance(value, list) or not all(type(item) is int for item in value):
             raise wrong
@@ -111,7 +122,7 @@ def _value(value: Any, hint: Any, arrays: Mapping[str, Array], where: str) -> An
         if value not in get_args(hint):
             raise wrong
         return value
-    if hint is float and type(value) in (int, float):
+    if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
         raise wrong

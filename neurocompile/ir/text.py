@@ -1,6 +1,6 @@
 """The stable text form of a graph: for goldens, for ``neurocompile inspect``, and for the graph's hash.
 
-One line per node; arrays stand as ``dtype[shape]{min..max}#digest``, small ones in full.
+One line per node; arrays stand as ``dtype[shape]{min..max}#digest``, those of one value as ``dtype[shape](value)``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _value(value: object) -> str:
         return f"<{' '.join(parts)}>"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    return str(value)  # a float in full: the graph's hash is of this text
 
 
 def _array(array: Array) -> str:

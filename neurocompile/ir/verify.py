@@ -99,7 +99,8 @@ def _check_projections(graph: Graph) -> None:
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
-            if weighted != 1 or before != sorted(before) or after not in ([], ["Flatten"]) or kinds.count("Delay") > 1:
+            legal = before == sorted(before) and 99 not in before and kinds.count("Delay") <= 1
+            if weighted != 1 or not legal or after not in ([], ["Flatten"]):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
                     "it must be [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"

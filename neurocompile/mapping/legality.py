@@ -77,7 +77,7 @@ def _check_model(name: str, soma: Soma, timesteps: int, profile: Profile) -> Non
         return
     reset = "zero" if soma.reset == "set" and not soma.reset_value.any() else soma.reset
     if reset not in chip.resets and not (reset == "zero" and "set" in chip.resets):
-        has = f"has the resets {', '.join(chip.resets)}" if chip.resets else "has no reset"
+        has = f"has no such reset, only {', '.join(chip.resets)}" if chip.resets else "has no reset"
         raise _refusal(name, _RESET_NEEDS[reset], profile, has, _RESET_REMEDIES[reset])
     if reset == "subtract" and soma.leaky_reset not in chip.leaky_reset and _decays(soma):
         needs, has = ("without", "with") if chip.leaky_reset == (True,) else ("with", "without")

@@ -34,13 +34,14 @@ class PassManager:
         if stop_after is not None and stop_after not in names:
             raise InputError(f"pass {stop_after!r} is not in the pipeline; choose one of {', '.join(names)}")
         verify(graph)
-        for each in self.passes:
+        for index, each in enumerate(self.passes):
             start = time.perf_counter()
             result = each.run(graph)
             try:
                 verify(result)
             except NeurocompileError as error:
-                raise AssertionError(f"pass {each.name} made an illegal graph: {error}") from error
+                before = ", ".join(names[:index]) or "nothing"
+                raise AssertionError(f"pass {each.name} (after {before}) made an illegal graph: {error}") from error
             if self.after:
                 self.after(each.name, result, time.perf_counter() - start)
             graph = result

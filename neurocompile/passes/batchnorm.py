@@ -93,7 +93,7 @@ def scale_inputs(layer: Conv2d | Linear, factor: Array, shift: Array) -> Conv2d 
         # group g of the outputs reads channels g*per_group ... of the inputs
         out, per_group = layer.weight.shape[:2]
         channel = np.arange(out)[:, None] // (out // layer.groups) * per_group + np.arange(per_group)
-        added = (layer.weight.sum(axis=(2, 3)) * shift[channel]).sum(axis=1)
+        added = (layer.weight.sum(axis=(2, 3), dtype=np.float64) * shift[channel]).sum(axis=1)
         weight = layer.weight * factor[channel][:, :, None, None]
     bias = added if layer.bias is None else layer.bias + added
     return replace(layer, weight=weight, bias=bias if bias.any() or layer.bias is not None else None)

@@ -49,7 +49,7 @@ class SplitProjections:
 
         def add(name: str, node: Node, inputs: tuple[str, ...]) -> str:
             unique, count = name, 2
-            while unique in nodes or (unique in graph and isinstance(graph.node(unique), Soma) and unique != soma):
+            while unique in nodes or (unique in graph and isinstance(graph.node(unique), (*ENCODERS, Soma))):
                 unique, count = f"{name}.{count}", count + 1
             nodes[unique] = (node, inputs)
             return unique
@@ -175,7 +175,7 @@ def pooled_convolution(layer: Conv2d, pool: SumPool2d) -> Conv2d:
     (stride_h, stride_w), (dil_h, dil_w) = layer.stride, layer.dilation
     size_h = (pool.kernel[0] - 1) * stride_h + (height - 1) * dil_h + 1
     size_w = (pool.kernel[1] - 1) * stride_w + (width - 1) * dil_w + 1
-    weight = np.zeros((out, per_group, size_h, size_w), layer.weight.dtype)
+    weight = np.zeros((out, per_group, size_h, size_w))
     for row in range(pool.kernel[0]):
         for column in range(pool.kernel[1]):
             top, left = row * stride_h, column * stride_w

@@ -55,7 +55,16 @@ class Numerics:
     membrane_overflow: Overflow = "clip"
 
     def __post_init__(self) -> None:
-        for name, low, high in (("weight_bits", 1, 8), ("payload_bits", 1, 16)):
+        for name, low, high in (
+            ("weight_bits", 1, 8),
+            ("payload_bits", 1, 16),
+            ("state_bits", 8, 40),
+            ("threshold_bits", 8, 40),
+            ("fraction_bits", 0, 13),
+            ("threshold_step_bits", 0, 16),
+            ("decay_bits", 1, 13),
+            ("accumulator_bits", 8, 40),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; choose from {low} to {high}")
 
@@ -159,7 +168,7 @@ class Quantize:
             candidate = self._integer_soma(soma, population.shape, scale, self._fixed(fraction_bits))
             states = state_range(replace(population, soma=candidate), inputs, graph.timesteps)
             needed = max(state.bits for state in states)
-            if needed <= numerics.state_bits:
+            if needed <= numerics.state_bits and _threshold_bits(candidate) <= numerics.threshold_bits:
                 return candidate
         raise CapacityError(
             f"{name}: its state may need {needed} bits over {graph.timesteps} time steps, the chip has "
@@ -205,6 +214,10 @@ def _nothing_decays(soma: Neuron | Readout) -> bool:
     return bool((soma.leak == 1).all() and (soma.current_leak == 0).all())
 
 
+def _threshold_bits(soma: Neuron | Readout) -> int:
+    return int(soma.threshold.max()).bit_length() + 1 if isinstance(soma, Neuron) else 0
+
+
 def _weight_size(projection: Projection, *, binary: bool) -> Array:
     """What the largest code stands for: the largest |weight| per output channel (the mean where codes are binary), as
     (channels,); () where a Flatten mixes channels behind the weights."""
@@ -240,14 +253,15 @@ def _integer_threshold(
             bias=np.rint(_times(soma.bias, scale, shape)).astype(np.int64),
             fixed=fixed,
         )
-    exact = _times(soma.threshold, scale, shape) - _times(soma.bias, scale, shape)
+    threshold, bias = soma.threshold.astype(np.float64), soma.bias.astype(np.float64)
+    if max(threshold.ndim, bias.ndim) > 1:
+        threshold, bias = per_channel(threshold, shape), per_channel(bias, shape)
+    exact = _times(np.asarray(threshold - bias), scale, shape)
     # sum > v is sum > floor(v); sum >= v is sum >= ceil(v); a flipped comparison has them the other way round
     down: Array = np.logical_xor(soma.compare == "above", soma.flip)
     if exact.ndim > 1:
         down = per_channel(down, shape)
-    threshold = np.where(down, np.floor(exact), np.ceil(exact))
+    code = np.where(down, np.floor(exact), np.ceil(exact))
     # beyond what the sum can reach, every threshold says the same
     low, high = int(inputs.low.min()) - 1, int(inputs.high.max()) + 1
-    return replace(
-        soma, threshold=np.clip(threshold, low, high).astype(np.int64), bias=np.zeros((), np.int64), fixed=fixed
-    )
+    return replace(soma, threshold=np.clip(code, low, high).astype(np.int64), bias=np.zeros((), np.int64), fixed=fixed)

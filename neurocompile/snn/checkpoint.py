@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,13 +118,14 @@ def save(
     checkpoint = _read(f"{type(model).__name__}", document)
     _compare(model, checkpoint)
 
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # A neighbour opened by us, not tempfile's: those are readable by their owner only, and stay so when renamed.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save(document, file)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -181,11 +181,14 @@ def _torch_load(path: str | os.PathLike[str]) -> object:
     if not path.is_file():
         raise InputError(f"{path}: does not exist; check the path")
     try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old file formats: nothing that the user could act on here
             document: object = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
     except Exception as problem:  # torch raises half a dozen types for files that are damaged or are something else
         pickled = re.search(r"GLOBAL (\S+)", str(problem))
         if pickled:

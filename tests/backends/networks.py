@@ -27,18 +27,16 @@ from neurocompile.ir.verify import verify
 
 S = TypeVar("S", bound=Soma)
 
-#: fields of somas that are plain numbers, not arrays
-PLAIN = ("phase", "max_payload", "single_spike", "leaky_reset", "unit")
-
 
 class Builder:
     """Collects nodes in logical time. ``pair`` gives that graph and its twin in chip time: the delays and phases that
-    the retime pass would make, but worked out here on their own."""
+    the retime pass would make, worked out here on their own."""
 
     def __init__(self, name: str, shape: tuple[int, ...], timesteps: int) -> None:
         self.name, self.timesteps = name, timesteps
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {"input": (Input(shape=shape), ())}
-        self.depth: dict[str, int] = {}
+        self.depth: dict[str, int] = {}  # of encoders and somas
+        self.chains: dict[str, str] = {}  # a chain's first node by its last
         self.outputs: list[str] = []
 
     def encoder(self, name: str, node: Node) -> str:
@@ -46,35 +44,41 @@ class Builder:
         self.depth[name] = 0
         return name
 
-    def soma(self, name: str, node: Soma, *projections: tuple[str, Node | list[Node]], output: bool = False) -> str:
-        """A soma fed by projections (source, operators)."""
-        ends = []
-        for number, (source, operators) in enumerate(projections):
-            end = source
-            for place, operator in enumerate(operators if isinstance(operators, list) else [operators]):
-                self.nodes[f"{name}/{number}.{place}"] = (operator, (end,))
-                end = f"{name}/{number}.{place}"
-            ends.append(end)
-        if len(ends) > 1:
-            self.nodes[f"{name}/add"] = (Add(), tuple(ends))
-            ends = [f"{name}/add"]
-        self.nodes[name] = (node, tuple(ends))
-        self.depth[name] = 1 + max(self.depth[source] for source, _ in projections)
+    def chain(self, source: str, *operators: Node) -> str:
+        """A projection, to be given to one or more somas of one depth."""
+        names = [f"{source}>{len(self.chains)}.{place}" for place in range(len(operators))]
+        for name, operator, before in zip(names, operators, [source, *names], strict=False):
+            self.nodes[name] = (operator, (before,))
+        self.chains[names[-1]] = names[0]
+        return names[-1]
+
+    def soma(self, name: str, node: Soma, *chains: str, output: bool = False) -> str:
+        sources = [self.nodes[self.chains[chain]][1][0] for chain in chains]
+        self.depth[name] = 1 + max(self.depth[source] for source in sources)
+        if len(chains) > 1:
+            self.nodes[f"{name} sum"] = (Add(), chains)
+            chains = (f"{name} sum",)
+        self.nodes[name] = (node, chains)
         if output:
             self.outputs.append(name)
         return name
 
     def pair(self) -> tuple[Graph, Graph]:
-        logical = [(name, node, inputs) for name, (node, inputs) in self.nodes.items()]
+        arrival = {}  # when each chain delivers
+        for name, depth in self.depth.items():
+            ends = self.nodes[name][1]
+            arrival |= dict.fromkeys(self.nodes[ends[0]][1] if ends[0].endswith(" sum") else ends, depth)
+        first = {self.chains[end]: depth for end, depth in arrival.items() if end in self.chains}
         mapped: list[tuple[str, Node, tuple[str, ...]]] = []
         for name, (node, inputs) in self.nodes.items():
-            if isinstance(node, Soma):
+            if name in first:
+                delay = Delay(steps=first[name] - self.depth[inputs[0]])
+                mapped += [(f"{name} delay", delay, inputs), (name, node, (f"{name} delay",))]
+            elif isinstance(node, Soma):
                 mapped.append((name, dataclasses.replace(node, phase=self.depth[name]), inputs))
-            elif name.endswith(".0"):
-                steps = self.depth[name.partition("/")[0]] - self.depth[inputs[0]]
-                mapped += [(f"{name}:delay", Delay(steps=steps), inputs), (name, node, (f"{name}:delay",))]
             else:
                 mapped.append((name, node, inputs))
+        logical = [(name, node, inputs) for name, (node, inputs) in self.nodes.items()]
         graphs = (
             Graph(self.name, "integer", self.timesteps, logical, tuple(self.outputs)),
             Graph(self.name, "mapped", self.timesteps, mapped, tuple(self.outputs)),
@@ -84,14 +88,22 @@ class Builder:
         return graphs
 
 
+def conv(rng: np.random.Generator, *shape: int, **fields: Any) -> Conv2d:
+    return Conv2d(weight=weights(rng, *shape), weight_bits=8, **fields)
+
+
+def dense(rng: np.random.Generator, out: int, into: int) -> Linear:
+    return Linear(weight=weights(rng, out, into), weight_bits=8)
+
+
 def whole(kind: type[S], **fields: Any) -> S:
-    """A soma whose parameters are integers, the defaults too: leaks of one where none is given."""
+    """A soma whose parameters are integers, its defaults too: no leak, no bias, no memory in the current."""
     fixed = fields.setdefault("fixed", FixedPoint())
     for field in dataclasses.fields(kind):
-        if field.type == "Array" and field.name not in ("threshold", "flip"):
-            fields.setdefault(field.name, fixed.one if field.name == "leak" else 0)
-    return kind(**{key: np.asarray(value) if isinstance(value, (int, list)) and key not in PLAIN else value
-                   for key, value in fields.items()})  # fmt: skip
+        if field.type == "Array" and field.name != "flip":
+            value = fields.get(field.name, fixed.one if field.name == "leak" else 0)
+            fields[field.name] = np.asarray(value, np.int64)
+    return kind(**fields)
 
 
 def weights(rng: np.random.Generator, *shape: int, bits: int = 8) -> np.ndarray:
@@ -108,14 +120,11 @@ def vgg(timesteps: int) -> tuple[Graph, Graph]:
     fixed = FixedPoint(fraction_bits=6)
     channels = 1
     for index, (out, pool, threshold) in enumerate(((16, 0, 900), (16, 2, 300), (32, 0, 200), (32, 2, 200))):
-        conv = Conv2d(weight=weights(rng, out, channels, 3, 3), padding=(1, 1), weight_bits=8)
-        operators = [SumPool2d(kernel=(2, 2), stride=(2, 2)), conv] if pool else [conv]
-        neuron = whole(Neuron, threshold=64 * threshold, fixed=fixed)
-        previous = build.soma(f"conv{index}", neuron, (previous, operators))
+        pools = [SumPool2d(kernel=(2, 2), stride=(2, 2))] if pool else []
+        chain = build.chain(previous, *pools, conv(rng, out, channels, 3, 3, padding=(1, 1)))
+        previous = build.soma(f"conv{index}", whole(Neuron, threshold=64 * threshold, fixed=fixed), chain)
         channels = out
-    hidden = whole(Neuron, threshold=64 * 200, fixed=fixed, reset="set")
-    flat = [Flatten(), Linear(weight=weights(rng, 128, 32 * 2 * 2), weight_bits=8)]
-    previous = build.soma("hidden", hidden, (previous, flat))
-    last = Linear(weight=weights(rng, 10, 128), weight_bits=8)
-    build.soma("logits", whole(Readout, fixed=fixed), (previous, last), output=True)
+    chain = build.chain(previous, Flatten(), dense(rng, 128, 32 * 2 * 2))
+    hidden = build.soma("hidden", whole(Neuron, threshold=64 * 200, fixed=fixed, reset="set"), chain)
+    build.soma("logits", whole(Readout, fixed=fixed), build.chain(hidden, dense(rng, 10, 128)), output=True)
     return build.pair()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def a_profile(
     return Profile.from_mapping(plain)
 
 
-FIXED = FixedPoint(state_bits=24, fraction_bits=6)
+FIXED = FixedPoint(state_bits=24, fraction_bits=6, accumulator_bits=22)
 
 
 def neuron(**fields: Any) -> Neuron:
@@ -113,21 +114,22 @@ def one_layer(
     return build(triples, ("lif",))
 
 
+@functools.cache
 def residual(encoder: Node | None = None) -> Graph:
     """Two convolutions with a skip connection between, pooling, and a classifier."""
-    threshold = np.arange(640, 640 + 64 * 8, 64)
+    threshold = np.arange(640, 640 + 64 * 4, 64)
     return build(
         [
-            ("x", Input(shape=(2, 8, 8)), ()),
+            ("x", Input(shape=(2, 6, 6)), ()),
             ("code", encoder or PoissonEncoder(), ("x",)),
-            ("c1", conv(8, 2), ("code",)),
+            ("c1", conv(4, 2), ("code",)),
             ("n1", neuron(threshold=threshold), ("c1",)),
-            ("c2", conv(8, 8, groups=2), ("n1",)),
-            ("skip", Scale(weight=np.full(8, 7), weight_bits=8), ("n1",)),
+            ("c2", conv(4, 4, groups=2), ("n1",)),
+            ("skip", Scale(weight=np.full(4, 7), weight_bits=8), ("n1",)),
             ("sum", Add(), ("c2", "skip")),
-            ("n2", neuron(threshold=np.resize(threshold, (8, 8, 8))), ("sum",)),
+            ("n2", neuron(threshold=np.resize(threshold, (4, 6, 6))), ("sum",)),
             ("pool", SumPool2d(kernel=(2, 2), stride=(2, 2)), ("n2",)),
-            ("c3", conv(6, 8, stride=(2, 2)), ("pool",)),
+            ("c3", conv(6, 4, stride=(2, 2)), ("pool",)),
             ("n3", neuron(), ("c3",)),
             ("flat", Flatten(), ("n3",)),
             ("fc", dense(10, 24), ("flat",)),
@@ -186,7 +188,14 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
         )
         weight = weights(groups * draw(st.integers(1, 3)), now[0] // groups, *kernel)
         chain.append(
-            Conv2d(weight=weight, stride=draw(pairs(1, 3)), padding=padding, dilation=dilation, groups=groups, weight_bits=8)
+            Conv2d(
+                weight=weight,
+                stride=draw(pairs(1, 3)),
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+                weight_bits=8,
+            )
         )
     elif kind == "linear":
         chain.append(dense(draw(st.integers(1, 6)), now[0]))

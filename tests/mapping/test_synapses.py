@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections import Counter
 
@@ -32,6 +33,7 @@ PLAIN = a_profile(synapses={"shared_kernels": False})
 SHARED = a_profile(synapses={"shared_kernels": True})
 
 
+@functools.lru_cache(maxsize=64)
 def matrix_of(projection: Projection) -> np.ndarray:
     """(targets, sources): paths of each pair, by running unit vectors through the operators with weights of one."""
     size = int(np.prod(projection.source_shape))
@@ -39,6 +41,7 @@ def matrix_of(projection: Projection) -> np.ndarray:
     return with_ones(projection).apply(units).reshape(size, -1).T
 
 
+@functools.lru_cache(maxsize=64)
 def window_of(projection: Projection) -> np.ndarray:
     """(pooled positions, sources): the pooling alone."""
     size = int(np.prod(projection.source_shape))
@@ -69,16 +72,19 @@ def channel_shared(projection: Projection) -> bool:
     return isinstance(node, Conv2d)
 
 
-def slow_lists(graph: Graph, box: Box, profile: Profile) -> tuple[Counter[int], np.ndarray]:
-    """(sizes of lists, size of the list that each source neuron points at), from the matrix and the rules' words."""
-    projection = projection_of(graph)
-    rows = targets(box, graph.shape("lif"))
+def slow_lists(
+    projection: Projection, box: Box, shape: tuple[int, ...], profile: Profile
+) -> tuple[Counter[int], np.ndarray]:
+    """(sizes of lists, size of the list that each source neuron points at), from the matrix and the rules' words.
+
+    ``shape``: the soma's."""
+    rows = targets(box, shape)
     reach = matrix_of(projection)[rows].sum(axis=0)
     pool = window_of(projection)
     if pool.sum(axis=0).max() > 1:
         return Counter(reach[reach > 0].tolist()), reach
     if profile.synapses.shared_kernels and channel_shared(projection):
-        return _slow_shared(graph, projection, rows, reach, pool)
+        return _slow_shared(projection, rows, reach, pool)
     windows = {position: members for position, members in enumerate(pool) if members.any()}
     sizes = Counter(int(reach[members > 0][0]) for members in windows.values())
     del sizes[0]
@@ -86,7 +92,7 @@ def slow_lists(graph: Graph, box: Box, profile: Profile) -> tuple[Counter[int], 
 
 
 def _slow_shared(
-    graph: Graph, projection: Projection, rows: list[int], reach: np.ndarray, pool: np.ndarray
+    projection: Projection, rows: list[int], reach: np.ndarray, pool: np.ndarray
 ) -> tuple[Counter[int], np.ndarray]:
     node = projection.weighted
     shape = projection.source_shape
@@ -95,7 +101,13 @@ def _slow_shared(
     grid = node.output_shape(shape)
     outputs = {row // int(np.prod(grid[1:])) for row in rows}
     if isinstance(node, Conv2d):
-        kernel, stride, padding, dilation, groups = node.weight.shape[2:], node.stride, node.padding, node.dilation, node.groups
+        kernel, stride, padding, dilation, groups = (
+            node.weight.shape[2:],
+            node.stride,
+            node.padding,
+            node.dilation,
+            node.groups,
+        )
     else:
         kernel, stride, padding, dilation, groups = (1, 1), (1, 1), (0, 0), (1, 1), shape[0]
     of_key: dict[tuple[int, ...], int] = {}
@@ -134,7 +146,7 @@ def test_lists_agree_with_the_rules_written_out(case: tuple[Graph, Box]) -> None
     graph, box = case
     projection = projection_of(graph)
     for profile in (PLAIN, SHARED):
-        sizes, pointed = slow_lists(graph, box, profile)
+        sizes, pointed = slow_lists(projection, box, graph.shape("lif"), profile)
         assert synapses.lists(projection, box, profile) == dict(sizes)
         assert synapses.synaptic_words(projection, box, profile) == sum(
             count * words(size) for size, count in sizes.items()
@@ -183,7 +195,8 @@ def test_overlapping_pools_store_a_list_per_neuron() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "bits"), [(0, 1, 1), (0, 255, 8), (0, 256, 9), (-127, 127, 8), (-128, 127, 8), (-129, 1, 9), (-1, 0, 1)]
+    ("low", "high", "bits"),
+    [(0, 1, 1), (0, 255, 8), (0, 256, 9), (-127, 127, 8), (-128, 127, 8), (-129, 1, 9), (-1, 0, 1)],
 )
 def test_payload_bits(low: int, high: int, bits: int) -> None:
     assert synapses.payload_bits(DirectEncoder(scale=1.0, low=low, high=high)) == bits

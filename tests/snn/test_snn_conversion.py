@@ -60,8 +60,8 @@ def test_fusing_by_hand() -> None:
     }
     net.load_state_dict({name: torch.full_like(net.state_dict()[name], value) for name, value in values.items()}, False)
     fused = snn.fuse_batchnorm(net)
-    assert float(fused[0].weight) == 3 * 5 / 2
-    assert float(fused[0].bias) == (1 - 2) * 5 / 2 + 7
+    assert fused[0].weight.item() == 3 * 5 / 2
+    assert fused[0].bias.item() == (1 - 2) * 5 / 2 + 7
 
 
 def test_fuses_where_forward_is_the_users_own_and_where_it_is_a_wiring() -> None:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from snn_nets import ResNet, settled, vgg
 from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 from neurocompile import snn
 from neurocompile.errors import GraphError, InputError
@@ -87,11 +89,7 @@ def test_neurons_keep_their_choices() -> None:
         learn_leak=True,
         surrogate=snn.ArctanSurrogate(3.0),
     )
-    built = (
-        snn.build_module(snn.trace(nn.Sequential(layer)))[0]
-        if False
-        else snn.build_module(snn.trace(nn.Sequential(layer))).get_submodule("0")
-    )
+    built = snn.build_module(snn.trace(nn.Sequential(layer))).get_submodule("0")
     for option in ("order", "compare", "reset", "reset_value", "spikes", "max_payload", "single_spike", "surrogate"):
         assert getattr(built, option) == getattr(layer, option)
     assert isinstance(built.leak, nn.Parameter)
@@ -169,7 +167,7 @@ class Convolution(nn.Conv2d):
 
 def hooked() -> nn.Module:
     layer = nn.Linear(2, 2)
-    nn.utils.prune.l1_unstructured(layer, "weight", 0.5)  # type: ignore[attr-defined]
+    prune.l1_unstructured(layer, "weight", 0.5)
     return layer
 
 
@@ -186,7 +184,7 @@ REFUSED = {
         r"Net: forward\(\) cannot be followed at test_snn_wiring.py:\d+ `if x.sum\(\) > 0:`",
     ),
     "loop over a size": (
-        lambda self, x: [x for _ in range(x.size(0))][0],
+        lambda _, x: [x + x for number in range(x.size(0))],
         {},
         r"cannot be followed at test_snn_wiring",
     ),
@@ -205,26 +203,26 @@ REFUSED = {
     "subclass": (lambda self, x: self.a(x), {"a": Convolution(1, 1, 1)}, r"a \(Convolution; use Conv2d itself\)"),
     "parametrised": (
         lambda self, x: self.a(x),
-        {"a": nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))},
+        {"a": weight_norm(nn.Linear(2, 2))},
         r"a \(ParametrizedLinear; use Linear itself\)",
     ),
     "pruned": (lambda self, x: self.a(x), {"a": hooked()}, r"a: Linear runs hooks .*prune.remove"),
-    "function": (lambda self, x: torch.cat([x, x]), {}, r"forward\(\): cat \(use torch.add"),
-    "function relu": (lambda self, x: F.relu(x), {}, r"forward\(\): relu \(use neurocompile.snn.LIF"),
-    "softmax": (lambda self, x: x.softmax(1), {}, r"softmax \(use no softmax at all"),
-    "constant": (lambda self, x: x + 1, {}, r"add \(adds a constant"),
-    "scaled add": (lambda self, x: torch.add(x, x, alpha=2), {}, r"alpha is 2; scale the weights"),
-    "flatten all": (lambda self, x: torch.flatten(x), {}, r"flattens axes 0 to -1; use flatten\(1\)"),
+    "function": (lambda _, x: torch.cat([x, x]), {}, r"forward\(\): cat \(use torch.add"),
+    "function relu": (lambda _, x: F.relu(x), {}, r"forward\(\): relu \(use neurocompile.snn.LIF"),
+    "softmax": (lambda _, x: x.softmax(1), {}, r"softmax \(use no softmax at all"),
+    "constant": (lambda _, x: x + 1, {}, r"add \(adds a constant"),
+    "scaled add": (lambda _, x: torch.add(x, x, alpha=2), {}, r"alpha is 2; scale the weights"),
+    "flatten all": (lambda _, x: torch.flatten(x), {}, r"flattens axes 0 to -1; use flatten\(1\)"),
     "flatten module": (
         lambda self, x: self.a(x),
         {"a": nn.Flatten(0)},
         r"a: Flatten flattens axes 0 to -1; use nn.Flatten\(\)",
     ),
-    "view": (lambda self, x: x.view(-1, 4), {}, r"may mix samples; use flatten\(1\)"),
-    "view by another size": (lambda self, x: x.view(x.size(1), -1), {}, r"may mix samples"),
-    "dropout for ever": (lambda self, x: F.dropout(x), {}, r"drops even in eval mode; pass training=self.training"),
+    "view": (lambda _, x: x.view(-1, 4), {}, r"may mix samples; use flatten\(1\)"),
+    "view by another size": (lambda _, x: x.view(x.size(1), -1), {}, r"may mix samples"),
+    "dropout for ever": (lambda _, x: F.dropout(x), {}, r"drops even in eval mode; pass training=self.training"),
     "pool by size": (
-        lambda self, x: F.avg_pool2d(x, x.size(2)),
+        lambda _, x: F.avg_pool2d(x, x.size(2)),
         {},
         r"kernel_size is .*must be a list of two integers",
     ),
@@ -238,9 +236,9 @@ REFUSED = {
         {"a": nn.BatchNorm2d(1, track_running_stats=False)},
         r"a: BatchNorm2d keeps no running statistics",
     ),
-    "two inputs": (lambda self, x, y: x + y, {}, r"forward\(\) takes 2 inputs \(x, y\), limit 1"),
-    "two outputs": (lambda self, x: (x, x), {}, r"forward\(\) returns 2 values; return the one tensor"),
-    "a size out": (lambda self, x: x.size(0), {}, r"forward\(\) returns the result of size"),
+    "two inputs": (lambda _, x, y: x + y, {}, r"forward\(\) takes 2 inputs \(x, y\), limit 1"),
+    "two outputs": (lambda _, x: (x, x), {}, r"forward\(\) returns 2 values; return the one tensor"),
+    "a size out": (lambda _, x: x.size(0), {}, r"forward\(\) returns the result of size"),
     "two tensors into a layer": (
         lambda self, x: self.a(x, x),
         {"a": nn.Linear(1, 1)},

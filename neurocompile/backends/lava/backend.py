@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from neurocompile.backends.base import Progress
@@ -15,15 +14,16 @@ from neurocompile.ir.interpret import Trace, check_samples, encode
 from neurocompile.ir.nodes import ENCODERS, Array
 
 
-@dataclass(frozen=True)
 class LavaBackend:
     """Runs mapped graphs in Intel's Lava, all samples pipelined in one run.
 
     ``use_stock``: take Lava's own processes where they say the same as the graph; else ours throughout.
     """
 
-    use_stock: bool = True
-    name: str = "lava"
+    name = "lava"
+
+    def __init__(self, *, use_stock: bool = True) -> None:
+        self.use_stock = use_stock
 
     def unavailable(self) -> str | None:
         return compat.unavailable()
@@ -41,7 +41,9 @@ class LavaBackend:
         if reason := self.unavailable():
             raise BackendError(f"the lava backend cannot run here: {reason}")
         if graph.stage != "mapped":
-            raise GraphError(f"graph {graph.name!r} is at stage {graph.stage!r}; Lava runs mapped graphs, retime it first")
+            raise GraphError(
+                f"graph {graph.name!r} is at stage {graph.stage!r}; Lava runs mapped graphs, retime it first"
+            )
         checked = check_samples(graph, samples)
         if not len(checked):
             raise InputError(f"input has no samples: its shape is {samples.shape}; give at least one")

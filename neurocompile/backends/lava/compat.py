@@ -42,7 +42,7 @@ def enable() -> None:
     ):
         importlib.import_module(needed)
     plain = dataclasses.dataclass
-    dataclasses.dataclass = functools.partial(plain, unsafe_hash=True)  # type: ignore[assignment]  # until restored
+    dataclasses.dataclass = functools.partial(plain, unsafe_hash=True)
     try:
         importlib.import_module("lava.magma.compiler.var_model")
     finally:

@@ -73,20 +73,26 @@ class _Group:
     def end(self) -> None:
         """End every process: gently first, since the worker frees what it holds, then less so."""
         assert self.worker.stdout is not None
+        first_s = 1.0
         if self.worker.poll() is None:
+            first_s = 5.0
+            self._signal(signal.SIGCONT)
             self.worker.terminate()
-        for grace_s, number in ((5.0, signal.SIGTERM), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL)):
+        for grace_s, number in ((first_s, signal.SIGTERM), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL)):
             end = time.monotonic() + grace_s
             gone = False
             while not gone and time.monotonic() < end:
                 gone = self.gone(_POLL_S)
             if gone:
                 break
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.worker.pid, signal.SIGCONT)
-                os.killpg(self.worker.pid, number)
+            # the resource tracker ignores SIGTERM and frees the shared memory when it is the last one left
+            self._signal(number)
         self.worker.stdout.close()
         self.worker.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.worker.pid, number)
 
 
 def _follow(group: _Group, job: Job, timeout_s: float | None, progress: Progress | None) -> None:

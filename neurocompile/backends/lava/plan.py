@@ -49,8 +49,11 @@ class Plan:
     def __str__(self) -> str:
         rows = [(block.name, block.kind, ", ".join(block.reads), block.note) for block in self.blocks]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
-        return "\n".join(line.rstrip() for line in lines)
+        lines = []
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
+            lines.append("  ".join([*cells, row[3]]).rstrip())
+        return "\n".join(lines)
 
 
 def plan(graph: Graph, *, use_stock: bool = True) -> Plan:

@@ -7,6 +7,7 @@ failure, by SIGTERM or because process CALLER is no longer there, every child is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -26,7 +27,7 @@ from neurocompile.backends.lava.plan import plan
 _POLL_S = 0.02
 
 
-class Failure(Exception):
+class ProcessError(Exception):
     """A Lava process failed. ``text`` is its own traceback, or what is known instead."""
 
     def __init__(self, process: str, text: str) -> None:
@@ -35,12 +36,12 @@ class Failure(Exception):
 
 
 class Run(threading.Thread):
-    """Builds and runs the network of a job. ``actors``: the processes that Lava has started so far."""
+    """Builds and runs the network of a job. ``actors``: the processes that Lava has started so far, by their pid."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(daemon=True)
         self.job = job
-        self.actors: list[Any] = []
+        self.actors: dict[int, Any] = {}
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -69,44 +70,53 @@ class Run(threading.Thread):
         class Actor(system_process):  # type: ignore[misc]  # Lava has no types
             def __init__(self, *, target: Any, args: Any, kwargs: Any) -> None:
                 super().__init__(target=target, args=args, kwargs=kwargs)
-                self.name = getattr(kwargs["builder"], "proc_params", {}).get("name") or "the runtime service"
-                run.actors.append(self)
+                self.label = getattr(kwargs["builder"], "proc_params", {}).get("name") or "the runtime service"
+
+            def start(self) -> None:
+                super().start()
+                run.actors[self.pid] = self
 
             def run(self) -> None:
                 try:
                     multiprocessing.Process.run(self)
                 except BaseException:
-                    run.note(self.pid).write_text(traceback.format_exc())
+                    note = run.job.folder / f"{os.getpid()}.part"
+                    note.write_text(traceback.format_exc())
+                    note.rename(note.with_suffix(".traceback"))  # all of it or nothing
                     os._exit(1)
 
         return Actor
 
-    def note(self, pid: int) -> Path:
-        """Where a process leaves its traceback."""
-        return self.job.folder / f"{pid}.traceback"
-
     def check(self) -> None:
-        """Failure where a process has failed."""
-        for actor in list(self.actors):
-            if actor.ident is None:
-                continue
-            try:  # a look that leaves the exit status to Lava
-                end = os.waitid(os.P_PID, actor.ident, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except (ChildProcessError, ValueError):
-                continue
-            if end is None or end.si_status == 0:
-                continue
-            note = self.note(end.si_pid)
-            if note.exists():
-                raise Failure(actor.name, note.read_text())
-            if end.si_code == os.CLD_EXITED:
-                raise Failure(actor.name, f"it ended with status {end.si_status}")
-            number = end.si_status
-            raise Failure(actor.name, f"it was killed by signal {number} ({signal.strsignal(number)})")
+        """ProcessError where a process has failed."""
+        actors = dict(self.actors)
+        codes = {pid: _exit_code(pid, actor) for pid, actor in actors.items()}
+        # a note is written before its process ends, hence looked for after the exit codes
+        for note in self.job.folder.glob("*.traceback"):
+            if actor := actors.get(int(note.stem)):
+                raise ProcessError(actor.label, note.read_text())
+        for pid, code in codes.items():
+            if code > 0:
+                raise ProcessError(actors[pid].label, f"it ended with status {code}")
+            if code < 0:
+                raise ProcessError(actors[pid].label, f"it was killed by signal {-code} ({signal.strsignal(-code)})")
+
+
+def _exit_code(pid: int, actor: Any) -> int:
+    """As ``Process.exitcode``, 0 while it runs; but a look that leaves the child to Lava's thread to wait for."""
+    try:
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # Lava was first
+        with contextlib.suppress(ValueError):  # of a process object that Lava has closed
+            return actor.exitcode or 0
+        return 0
+    if end is None:
+        return 0
+    return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
 
 def watch(run: Run, caller: int) -> None:
-    """Wait until the run has ended; Failure where it cannot end."""
+    """Wait until the run has ended; ProcessError where it cannot end."""
     run.start()
     while run.is_alive():
         run.join(_POLL_S)
@@ -134,7 +144,7 @@ def main(folder: Path, caller: int) -> int:
     job = Job.open(folder)
     try:
         watch(Run(job), caller)
-    except Failure as failure:
+    except ProcessError as failure:
         report = {"process": failure.process, "kind": "", "text": failure.text}
     except Exception as error:
         report = {"process": "", "kind": type(error).__name__, "text": traceback.format_exc()}

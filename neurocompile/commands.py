@@ -1,0 +1,232 @@
+"""What each command does: files in, files out, and a plain dictionary to print. The work itself is the driver's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurocompile import driver
+from neurocompile.backends.base import Progress
+from neurocompile.costs.activity import Activity
+from neurocompile.errors import CapacityError, GraphError, InputError
+from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
+from neurocompile.hardware.target import load_target
+from neurocompile.ir.interpret import Trace
+from neurocompile.ir.nodes import Array, Shape
+from neurocompile.ir.text import to_text
+from neurocompile.mapping import map_graph
+from neurocompile.program import Program, check_free, retime_for
+from neurocompile.reports import compare as side_by_side
+from neurocompile.reports.data import report_data
+from neurocompile.reports.html import to_html
+from neurocompile.resources import list_profiles, list_targets
+from neurocompile.samples import load_labels, load_samples
+
+#: so many of a checkpoint's own samples show what a freshly built program does
+_SAMPLE_LIMIT = 64
+
+
+def build(
+    checkpoint: Path,
+    *,
+    target: str,
+    out: Path | None = None,
+    force: bool = False,
+    calibration: Path | None = None,
+    options: driver.Options | None = None,
+    model: str | None = None,
+    input_shape: Shape | None = None,
+    timesteps: int | None = None,
+    name: str | None = None,
+    after_pass: driver.AfterPass | None = None,
+) -> dict[str, Any]:
+    """Compile a checkpoint file into a program folder, with a report on its calibration samples if it has any."""
+    from neurocompile.frontend.checkpoint import read_checkpoint
+
+    start = time.perf_counter()
+    chosen = load_target(target)
+    if out is not None:
+        check_free(out, force=force)
+    source = read_checkpoint(checkpoint, model=model, input_shape=input_shape, timesteps=timesteps, name=name)
+    folder = out or Path("build") / f"{source.graph.name}-{chosen.name}"
+    check_free(folder, force=force)
+    samples = load_samples(calibration) if calibration else source.calibration
+    program = driver.compile_graph(source.graph, chosen, calibration=samples, options=options, after_pass=after_pass)
+    program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh))
+    return {"program": str(folder), **program.summary(), "seconds": time.perf_counter() - start}
+
+
+def run(
+    folder: Path,
+    input_file: Path | None,
+    labels_file: Path | None,
+    limit: int | None,
+    *,
+    backend: str | None = None,
+    save: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run a file of samples; the program folder keeps what the network did, for its report."""
+    program = Program.load(folder)
+    samples, labels, data = _samples(program, input_file, labels_file, limit)
+    if save is not None and save.suffix != ".npz":
+        raise InputError(f"--save is {save}; give a file that ends in .npz")
+    result = driver.run(program, samples, labels=labels, backend=backend, data=data, progress=progress)
+    if save is not None:
+        write_whole(save, _npz(result.trace))
+    write_report(folder, program, result.activity)
+    return {"program": str(folder), **result.summary()}
+
+
+def verify(
+    folder: Path,
+    input_file: Path | None,
+    labels_file: Path | None,
+    limit: int | None,
+    *,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> dict[str, Any]:
+    program = Program.load(folder)
+    samples, labels, data = _samples(program, input_file, labels_file, limit)
+    return {
+        "program": str(folder),
+        "data": data,
+        **driver.verify_program(program, samples, labels=labels, progress=progress),
+    }
+
+
+def report(
+    folder: Path, *, profile: str | None = None, input_file: Path | None = None, limit: int | None = None,
+    html: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The report of a program on its own or another profile."""
+    program = Program.load(folder)
+    activity = _activity(folder, program, input_file, limit)
+    chip = program.profile if profile is None else load_profile(profile)
+    result = make_report(program, activity, chip)
+    if html is not None:
+        write_whole(html, to_html(result).encode())
+    return result
+
+
+def compare(
+    folders: list[Path], profiles: list[str], *, input_file: Path | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    """Every program on every profile (its own, where none is given)."""
+    chips = [load_profile(name) for name in profiles]
+    reports = []
+    for folder in folders:
+        program = Program.load(folder)
+        activity = _activity(folder, program, input_file, limit)
+        for chip in chips or [program.profile]:
+            try:
+                reports.append(make_report(program, activity, chip))
+            except (CapacityError, GraphError) as error:
+                # a chip that cannot hold the network shows why in place of numbers
+                reports.append(side_by_side.refused(program.name, chip.name, error))
+    return {"reports": reports, **side_by_side.compare(reports)}
+
+
+def inspect(folder: Path, stage: str) -> dict[str, Any]:
+    """A program's graph in text form."""
+    program = Program.load(folder)
+    graphs = {"trained": program.trained, "integer": program.integer, "mapped": program.mapped}
+    if stage not in graphs:
+        raise InputError(f"--stage is {stage!r}; choose one of {', '.join(graphs)}")
+    return {"program": str(folder), "stage": stage, "graph_hash": graphs[stage].hash, "text": to_text(graphs[stage])}
+
+
+def profiles(name: str | None) -> dict[str, Any]:
+    names = list_profiles() if name is None else [name]
+    loaded = [load_profile(each) for each in names]
+    return {"profiles": [profile_to_dict(each) for each in loaded]}
+
+
+def targets(name: str | None) -> dict[str, Any]:
+    names = list_targets() if name is None else [name]
+    return {"targets": [load_target(each).model_dump(mode="json") for each in names]}
+
+
+def make_report(program: Program, activity: Activity, chip: Profile) -> dict[str, Any]:
+    """The report of a program on a chip; CapacityError or GraphError where the chip cannot hold it."""
+    if chip == program.profile:
+        mapped, mapping = program.mapped, program.mapping
+    else:
+        mapped, mapping = retime_for(chip).run(program.integer), map_graph(program.integer, chip)
+    return report_data(mapped, mapping, activity, chip)
+
+
+def write_report(folder: Path, program: Program, activity: Activity) -> None:
+    """The files of a program folder that depend on what the network did with some data."""
+    result = make_report(program, activity, program.profile)
+    activity.save(folder)
+    write_whole(folder / "report.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(folder / "report.html", to_html(result).encode())
+
+
+def _report_on_calibration(program: Program, folder: Path) -> None:
+    """A first report, from a few of the samples that came with the checkpoint."""
+    if program.calibration is None:
+        return
+    few = program.calibration[:_SAMPLE_LIMIT]
+    activity = driver.run(program, few, backend="reference", data=f"{len(few)} calibration samples").activity
+    write_report(folder, program, activity)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: folder {path.parent} does not exist; create it first")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _npz(trace: Trace) -> bytes:
+    """``outputs/NAME`` (N, *shape) and ``events/NAME`` (N, T, *shape)."""
+    buffer = io.BytesIO()
+    arrays = {f"outputs/{name}": array for name, array in trace.outputs.items()}
+    arrays |= {f"events/{name}": array for name, array in trace.events.items()}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _samples(
+    program: Program, input_file: Path | None, labels_file: Path | None, limit: int | None
+) -> tuple[Array, Array | None, str]:
+    """Samples, labels, and what to call them; the program's own calibration samples where no file is given."""
+    if input_file is None:
+        if program.calibration is None:
+            raise InputError(f"program {program.name!r} has no calibration samples; give samples with --input FILE.npy")
+        if labels_file is not None:
+            raise InputError(f"--labels {labels_file} needs the samples that they belong to; give --input too")
+        few = program.calibration[:limit]
+        return few, None, f"{len(few)} calibration samples"
+    samples = load_samples(input_file, limit)
+    labels = None if labels_file is None else load_labels(labels_file, len(samples))
+    return samples, labels, f"{len(samples)} samples of {input_file.name}"
+
+
+def _activity(folder: Path, program: Program, input_file: Path | None, limit: int | None) -> Activity:
+    """What the program did with ``input_file``, or in its last run."""
+    if input_file is None and limit is None:
+        if not (folder / "activity.json").is_file():
+            raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
+        activity = Activity.load(folder)
+        activity.check(program.integer)
+        return activity
+    samples, _, data = _samples(program, input_file, None, limit)
+    return driver.run(program, samples, backend="reference", data=data).activity

@@ -1,0 +1,1 @@
+"""What a program costs, for people and for other programs."""

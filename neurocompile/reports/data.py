@@ -1,0 +1,156 @@
+"""A report as plain data: every renderer shows it, and nothing else. All counts, energies and times are per sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurocompile.costs.activity import Activity
+from neurocompile.costs.baselines import (
+    DenseAccesses,
+    Prices,
+    ann_energy_pj,
+    ann_layers,
+    papers_account_of,
+)
+from neurocompile.costs.counters import NUMBERS, Counters
+from neurocompile.costs.estimate import Costs, LayerCosts, estimate
+from neurocompile.costs.pricing import PARTS, Bill
+from neurocompile.hardware import Profile
+from neurocompile.ir.graph import Graph
+from neurocompile.mapping.limits import core_limits
+from neurocompile.mapping.mapping import Mapping
+
+FORMAT = "neurocompile.report/1"
+#: the time steps that a network of one step is compared with: the paper's start
+MANY_STEPS = 5
+
+Report = dict[str, Any]
+
+
+def report_data(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile) -> Report:
+    """The report of a mapped graph: JSON data without NaN, null where a number of the profile is missing."""
+    costs = estimate(graph, mapping, activity, profile)
+    return {
+        "format": FORMAT,
+        "program": graph.name,
+        "profile": profile.name,
+        "profile_title": profile.title,
+        "notes": [*profile.notes, *costs.notes],
+        "complete": costs.complete,
+        "missing": list(costs.missing),
+        "missing_energies": list(costs.energy_pj.missing),
+        "missing_times": list(costs.missing_times),
+        "weakest_basis": costs.weakest_basis,
+        "timesteps": graph.timesteps,
+        "cores": mapping.cores,
+        "tiles": mapping.tiles,
+        "neurons": sum(layer.neurons for layer in costs.layers),
+        "energy_pj": _energy(costs.energy_pj),
+        "known_energy_pj": costs.known_energy_pj,
+        "step_ns": costs.step_ns,
+        "latency_steps": costs.latency_steps,
+        "latency_ns": costs.latency_ns,
+        "throughput_per_s": costs.throughput_per_s,
+        "counters": {**_counters(costs.counters), "messages_entered": costs.entered},
+        "memory_accesses": _accesses(costs.counters),
+        "memory_traffic": [
+            {"content": each.content, "level": each.level, "reads": each.reads, "writes": each.writes}
+            for each in costs.counters.traffic
+        ],
+        "state_memory_words": costs.state_memory_words,
+        "stateless": costs.stateless,
+        "utilisation": _utilisation(mapping, profile),
+        "layers": [_layer(layer, activity) for layer in costs.layers],
+        "ann": _ann(graph, profile, costs),
+        "papers": _papers(graph, activity, profile),
+        "activity": {
+            "data": activity.data,
+            "samples": activity.samples,
+            "timesteps": activity.timesteps,
+            "spike_rates": {name: activity.rate(name) for name in activity.events},
+        },
+    }
+
+
+def _energy(bill: Bill) -> dict[str, Any]:
+    """By part; ``levels`` says which memories ``memory`` is the sum of."""
+    parts = bill.parts
+    return {
+        "total": bill.total,
+        **{part: parts[part] for part in PARTS[:-1]},
+        "memory": bill.memory,
+        "static": parts["static"],
+        "levels": {part.partition(":")[2]: value for part, value in parts.items() if part not in PARTS},
+    }
+
+
+def _counters(counters: Counters) -> dict[str, float]:
+    return {name: getattr(counters, name) for name in NUMBERS}
+
+
+def _accesses(counters: Counters) -> dict[str, float]:
+    """Words read and written."""
+    synapses, state = counters.accesses("synapses"), counters.accesses("state")
+    return {"synapses": synapses, "state": state, "total": synapses + state}
+
+
+def _layer(layer: LayerCosts, activity: Activity) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "neurons": layer.neurons,
+        "cores": layer.cores,
+        "spikes_per_neuron": activity.rate(layer.name) if layer.name in activity.events else 0.0,
+        **_counters(layer.counters),
+        "memory_accesses": _accesses(layer.counters),
+        "energy_pj": layer.energy_pj.total,
+        "known_energy_pj": layer.energy_pj.known,
+        "energy_parts_pj": _energy(layer.energy_pj),
+        "missing": list(layer.energy_pj.missing),
+    }
+
+
+def _utilisation(mapping: Mapping, profile: Profile) -> dict[str, Any]:
+    """Per limit of a core, the slice that comes closest to it."""
+    result = {}
+    for name, limit in core_limits(profile).items():
+        fullest = max(mapping.slices, key=lambda each: each.needs.get(name, 0))
+        need = fullest.needs.get(name, 0)
+        result[name] = {"largest": need, "limit": limit, "share": need / limit, "population": fullest.population}
+    return result
+
+
+def _ann(graph: Graph, profile: Profile, costs: Costs) -> dict[str, Any]:
+    """The ANN of the same shape, arithmetic only."""
+    prices = Prices.of(profile)
+    operations = [layer.operations for layer in ann_layers(graph)]
+    energy = ann_energy_pj(operations, prices)
+    return {
+        "macs": sum(operations),
+        "energy_pj": energy,
+        "prices": prices.profile,
+        "basis": prices.basis,
+        "energy_ratio": energy / costs.total_pj if costs.total_pj else None,
+    }
+
+
+def _papers(graph: Graph, activity: Activity, profile: Profile) -> dict[str, Any]:
+    """Compute energy alone at measured spike rates, and memory accesses if everything was touched at every step."""
+    prices = Prices.of(profile)
+    account = papers_account_of(graph, activity, prices)
+    dense = DenseAccesses.of(graph)
+    many = graph.timesteps if graph.timesteps > 1 else MANY_STEPS
+    return {
+        "prices": prices.profile,
+        "macs": account.macs,
+        "additions": account.additions,
+        "ann_energy_pj": account.ann_energy_pj,
+        "snn_energy_pj": account.snn_energy_pj,
+        "alpha": account.alpha,
+        "weights": dense.weights,
+        "membranes": dense.neurons,
+        "memory_accesses": dense.at(graph.timesteps),
+        "memory_accesses_at": {str(steps): dense.at(steps) for steps in sorted({1, graph.timesteps, many})},
+        "compared_timesteps": many,
+        "saved_by_one_step": dense.saved_by_one_step(many),
+    }

@@ -1,0 +1,153 @@
+"""How each command's result looks in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from neurocompile.console import stderr, stdout
+from neurocompile.errors import InputError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.text import to_text
+from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.terminal import print_report
+
+
+class PassWatcher:
+    """Prints graphs and times while the passes run, on stderr: stdout is the command's own."""
+
+    def __init__(self, print_after: str | None, *, time_passes: bool) -> None:
+        self._print_after, self._time_passes = print_after, time_passes
+        self._times: list[tuple[str, float]] = []
+
+    def __call__(self, name: str, graph: Graph, seconds: float) -> None:
+        self._times.append((name, seconds))
+        if self._print_after in (name, "all"):
+            stderr.print(f"-- after {name}", markup=False)
+            stderr.print(to_text(graph), markup=False, soft_wrap=True, end="")
+
+    def finish(self) -> None:
+        names = [name for name, _ in self._times]
+        if self._print_after not in (None, "all", *names):
+            raise InputError(f"--print-after is {self._print_after!r}; choose one of all, {', '.join(names)}")
+        if self._time_passes:
+            for name, seconds in self._times:
+                stderr.print(f"{seconds * 1e3:10.2f} ms  {name}", markup=False)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(text(cell)) for cell in row))
+    stdout.print(table)
+
+
+def text(value: object) -> str:
+    """Numbers as people read them: thousands apart, four figures, a dash for what is not known."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
+
+
+def show_build(result: dict[str, Any]) -> None:
+    rows = [
+        ("time steps", result["timesteps"]),
+        ("stateless", result["stateless"]),
+        ("populations", result["populations"]),
+        ("neurons", result["neurons"]),
+        ("synapses", result["synapses"]),
+        ("cores", result["cores"]),
+        ("steps from input to output", result["phase_steps"]),
+        ("graph hash", result["graph_hash"][:16]),
+        ("seconds", result["seconds"]),
+    ]
+    _table(f"{result['name']} for {result['target']}", ("", result["profile"]), rows)
+    stdout.print(f"program: {result['program']}", markup=False, soft_wrap=True)
+
+
+def show_run(result: dict[str, Any]) -> None:
+    rows = [
+        ("samples", result["samples"]),
+        ("accuracy", percent(result["accuracy"])),
+        ("events", result["spikes"]),
+        ("spike hash", result["spike_hash"][:16]),
+        ("output hash", result["output_hash"][:16]),
+        ("seconds", result["seconds"]),
+    ]
+    _table(result["program"], ("", result["backend"]), rows)
+    if result["saturated_inputs"]:
+        stderr.print(
+            f"note: {result['saturated_inputs']:,} input values were beyond the calibrated range and were clipped; "
+            "build again with --calibration data that covers them",
+            markup=False,
+        )
+
+
+def show_verify(result: dict[str, Any]) -> None:
+    _table(
+        f"float against integer, {result['data']}",
+        ("layer", "spikes agree", "rate float", "rate integer"),
+        [(row["name"], percent(row["agreement"]), row["rate_float"], row["rate_integer"]) for row in result["layers"]],
+    )
+    for row in result["outputs"]:
+        stdout.print(
+            f"output {row['name']}: mean error {text(row['mean_error'])} of mean size {text(row['mean_magnitude'])}",
+            markup=False,
+        )
+    if result["accuracy_float"] is not None:
+        stdout.print(
+            f"accuracy: float {percent(result['accuracy_float'])}, integer {percent(result['accuracy_integer'])}"
+        )
+    for engine, state in result["engines"].items():
+        stdout.print(f"{engine}: {state}", markup=False)
+
+
+def show_report(result: dict[str, Any]) -> None:
+    print_report(result, stdout)
+
+
+def show_compare(result: dict[str, Any]) -> None:
+    print_comparison(result["reports"], stdout)
+
+
+def show_graph(result: dict[str, Any]) -> None:
+    stdout.print(result["text"], markup=False, soft_wrap=True, end="")
+    stdout.print(f"; hash {result['graph_hash']}", markup=False, soft_wrap=True)
+
+
+def show_profiles(result: dict[str, Any]) -> None:
+    rows = []
+    for profile in result["profiles"]:
+        topology = profile["topology"]
+        cores = 1
+        if topology:
+            cores = int(
+                topology["tile_rows"]["value"] * topology["tile_columns"]["value"] * topology["cores_per_tile"]["value"]
+            )
+        rows.append((profile["name"], profile["title"], cores, ", ".join(profile["neuron"]["resets"])))
+    _table("hardware profiles", ("name", "chip", "cores", "resets"), rows)
+
+
+def show_targets(result: dict[str, Any]) -> None:
+    rows = [(target["name"], target["title"], target["profile"], target["backend"]) for target in result["targets"]]
+    _table("targets", ("name", "what", "profile", "backend"), rows)
+
+
+def show_doctor(result: dict[str, Any]) -> None:
+    for check in result["checks"]:
+        line = f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}: {check['found']}"
+        stdout.print(line if check["ok"] else f"{line}; {check['remedy']}", markup=False, soft_wrap=True)

@@ -1,0 +1,143 @@
+"""Activities: what they count, that batches add up, and that a file holds them whole or is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from costs_cases import SAMPLES, activity, mapped, tiny
+
+from neurocompile.costs.activity import Activity
+from neurocompile.errors import InputError
+from neurocompile.ir.interpret import interpret
+from neurocompile.ir.nodes import DirectEncoder, PoissonEncoder
+
+
+def equal(one: Activity, other: Activity) -> bool:
+    return (one.data, one.samples, one.timesteps) == (other.data, other.samples, other.timesteps) and all(
+        list(getattr(one, kind)) == list(getattr(other, kind))
+        and all(np.array_equal(array, getattr(other, kind)[name]) for name, array in getattr(one, kind).items())
+        for kind in ("events", "bits", "active")
+    )
+
+
+def test_counts() -> None:
+    seen = activity(tiny())
+    assert (seen.samples, seen.timesteps) == (2, 2)
+    assert {name: array.tolist() for name, array in seen.events.items()} == {"encoder": [2, 0], "hidden": [1, 0, 1]}
+    assert {name: array.tolist() for name, array in seen.bits.items()} == {"encoder": [4, 0]}
+    assert {name: array.tolist() for name, array in seen.active.items()} == {"hidden": [2, 2, 2], "readout": [1, 1]}
+    assert seen.rate("hidden") == pytest.approx(2 / 3 / 2)
+    assert all(array.dtype == np.int64 for array in seen.events.values())
+
+
+def test_chip_time_gives_the_same_counts() -> None:
+    assert equal(activity(tiny()), activity(mapped(tiny())))
+
+
+def test_one_step_keeps_no_state() -> None:
+    assert activity(tiny(timesteps=1)).active == {}
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_batches_add_up(cut: int) -> None:
+    samples = np.array([[3.0, 0.0], [0.0, 0.0], [2.0, 3.0], [1.0, 1.0]])
+    graph = tiny()
+    whole = activity(graph, samples)
+    assert equal(activity(graph, samples[:cut]) + activity(graph, samples[cut:]), whole)
+    other = dataclasses.replace(whole, data="elsewhere")
+    assert (whole + other).data == "two samples + elsewhere"
+
+
+def test_only_one_network_adds_up() -> None:
+    with pytest.raises(InputError, match="one network"):
+        activity(tiny()) + activity(tiny(timesteps=1))
+
+
+def test_a_bias_drives_its_neuron_at_every_step() -> None:
+    draft = tiny().edit()
+    draft.replace("hidden", dataclasses.replace(draft.node("hidden"), bias=np.array([1, 0, 0])))  # type: ignore[call-arg]
+    graph = draft.finish()
+    assert activity(graph).active["hidden"].tolist() == [4, 2, 2]
+
+
+def test_bits_of_signed_values_are_those_of_the_twos_complement() -> None:
+    draft = tiny().edit()
+    draft.replace("encoder", DirectEncoder(scale=1.0, low=-4, high=3))
+    graph = draft.finish()
+    samples = np.array([[-1.0, 2.0]])  # 111 and 010, at two steps
+    assert activity(graph, samples).bits["encoder"].tolist() == [6, 2]
+
+
+def test_signed_spikes_are_one_bit_each() -> None:
+    draft = tiny().edit()
+    draft.replace("encoder", PoissonEncoder())
+    seen = activity(draft.finish(), np.array([[-1.0, 1.0]]))
+    assert seen.events["encoder"].tolist() == seen.bits["encoder"].tolist() == [2, 2]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    seen = activity(tiny())
+    seen.save(tmp_path)
+    assert equal(Activity.load(tmp_path), seen)
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    seen.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+    assert set(first) == {"activity.json", "activity.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "neurocompile.activity/9"}, r"format is 'neurocompile\.activity/9'"),
+        ({"samples": 0}, "samples"),
+        ({"samples": True}, "samples"),
+        ({"samples": 1, "timesteps": 1}, "no count of at most"),
+        ({"timesteps": "2"}, "timesteps"),
+        ({"events": ["encoder"]}, "its arrays are not those"),
+        ({"events": [["encoder"]]}, "events"),
+        ({"extra": 1}, "extra"),
+        ({"sha256": "0"}, "does not belong"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    activity(tiny()).save(tmp_path)
+    path = tmp_path / "activity.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=message):
+        Activity.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["activity.json", "activity.safetensors"])
+def test_a_missing_or_cut_file_is_refused(tmp_path: Path, name: str) -> None:
+    activity(tiny()).save(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=name):
+        Activity.load(tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=name):
+        Activity.load(tmp_path)
+
+
+def test_activity_of_another_network_is_refused() -> None:
+    seen = activity(tiny())
+    with pytest.raises(InputError, match="run the network again"):
+        seen.check(tiny(timesteps=1))
+    renamed = dataclasses.replace(seen, events={"encoder": seen.events["encoder"]})
+    with pytest.raises(InputError, match="events differ"):
+        renamed.check(tiny())
+
+
+def test_a_float_network_sends_no_bits() -> None:
+    draft = tiny().edit()
+    draft.replace("encoder", DirectEncoder())
+    graph = draft.finish("spiking")
+    seen = Activity.of(graph, interpret(graph, SAMPLES + 0.5))
+    assert seen.bits == {}
+    seen.check(graph)
+    with pytest.raises(InputError, match="float network"):
+        seen.check(tiny())

@@ -1,0 +1,297 @@
+"""The interpreter, against traces worked by hand and against a second, scalar implementation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurocompile.errors import InputError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import interpret, linear, saturated
+from neurocompile.ir.nodes import (
+    Array,
+    Conv2d,
+    DirectEncoder,
+    FixedPoint,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    PoissonEncoder,
+    Readout,
+    Soma,
+    Threshold,
+)
+from neurocompile.random import uniform24
+from tests.ir import scalar
+from tests.networks import integer_networks, networks, samples_for
+
+
+def one_soma(soma: Soma, steps: int, *, shape: tuple[int, ...] = (1,), stage: str = "spiking", **encoder: Any) -> Graph:
+    """input -> direct encoder -> soma, which gets the samples as they are."""
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=shape), ()),
+        ("direct", DirectEncoder(**encoder), ("input",)),
+        ("soma", soma, ("direct",)),
+    ]
+    return Graph("one", stage, steps, nodes, ("soma",))  # type: ignore[arg-type]
+
+
+def spikes(inputs: list[float], **choices: Any) -> list[float]:
+    """The spikes of one float neuron, threshold 1 unless said otherwise, for these inputs."""
+    node = Neuron(**{"threshold": np.array(1.0)} | {name: _array(value) for name, value in choices.items()})
+    trace = interpret(one_soma(node, len(inputs)), np.array(inputs)[None, :, None])
+    return trace.events["soma"][0, :, 0].tolist()
+
+
+def _array(value: Any) -> Any:
+    return np.array(value) if type(value) is float else value
+
+
+# Each row: inputs, the choices, the spikes; the membranes after integration (u) are worked in the comment.
+BY_HAND: dict[str, tuple[list[float], dict[str, Any], list[float]]] = {
+    # u: .5 1 1.5>1 | 1.5-1+.5=1 1.5
+    "subtract, above": ([0.5, 0.5, 0.5, 0.5, 0.5], {}, [0, 0, 1, 0, 1]),
+    # u: .5 1>=1 | 0+.5 1>=1 | .5
+    "subtract, at or above": ([0.5] * 5, {"compare": "at_or_above"}, [0, 1, 0, 1, 0]),
+    # u: 1.5 | (1.5-1)/2+1=1.25 | .125+1=1.125 | .0625+1
+    "the leak acts on the remainder": ([1.5, 1, 1, 1], {"leak": 0.5}, [1, 1, 1, 1]),
+    # u: 1.5 | .75-1+1=.75 | .375+1=1.375 | .6875-1+.5=.1875
+    "the leak does not act on the subtracted": (
+        [1.5, 1, 1, 0.5],
+        {"leak": 0.5, "leaky_reset": False},
+        [1, 0, 1, 0],
+    ),
+    # u: 2 -> .25 | 1.25 -> .25 | .5 | .75 | 1.0 not above
+    "set to a value": ([2, 1, 0.25, 0.25, 0.25], {"reset": "set", "reset_value": 0.25}, [1, 1, 0, 0, 0]),
+    # u: 2 -> -.5 | .5 | 1.0 | 1.5
+    "set below zero": ([2, 1, 0.5, 0.5], {"reset": "set", "reset_value": -0.5}, [1, 0, 0, 1]),
+    # u: 2 | 2 | 1 not above | 2
+    "no reset": ([2, 0, -1, 1], {"reset": "none"}, [1, 1, 0, 1]),
+    # i: 1 .5 .25 .125; u: 1 1.5 -> .5 | .75 | .875
+    "current memory": ([1, 0, 0, 0], {"current_leak": 0.5}, [0, 1, 0, 0]),
+    # u: .5 1 1.5 -> .5 | 1 (input 0, bias .5)
+    "bias": ([0, 0, 0, 0], {"bias": 0.5}, [0, 0, 1, 0]),
+    # the bias is part of the current: i = .5 .75 .875; u = .5 1.25 -> .25 | 1.125
+    "bias with current memory": ([0, 0, 0], {"bias": 0.5, "current_leak": 0.5}, [0, 1, 1]),
+    # u before each step: 0 2 (2-1)+0=1 1 -> fires on the last step's membrane, one later
+    "fire first": ([2, 0, 0, 0], {"order": "fire_first"}, [0, 1, 0, 0]),
+    # stored u: 2 | (2-1)*.5+1=1.5 | (1.5-1)*.5=.25
+    "fire first, leaky": ([2, 1, 0, 0], {"order": "fire_first", "leak": 0.5}, [0, 1, 1, 0]),
+    # stored u: 2 | 1-1+1=1 | .5
+    "fire first, un-leaked": (
+        [2, 1, 0, 0],
+        {"order": "fire_first", "leak": 0.5, "leaky_reset": False},
+        [0, 1, 0, 0],
+    ),
+    # stored u: 2 | .5*.5+1 = 1.25 | .5*.5 = .25
+    "fire first, set": (
+        [2, 1, 0, 0],
+        {"order": "fire_first", "leak": 0.5, "reset": "set", "reset_value": 0.5},
+        [0, 1, 1, 0],
+    ),
+    # u: -1.5 -> -.5 | -1 not below -1 | .5 | 1.5
+    "signed": ([-1.5, -0.5, 1.5, 1], {"spikes": "signed"}, [-1, 0, 0, 1]),
+    # u: -1 -> 0 | 1 -> 0 | -3 -> -2 -> -2 -> -1
+    "signed, at or above": ([-1, 1, -3, 0], {"spikes": "signed", "compare": "at_or_above"}, [-1, 1, -1, -1]),
+    # u: -2 -> -(.5) | -.5+1 = .5 | 1.5 -> .5
+    "signed, set": ([-2, 1, 1], {"spikes": "signed", "reset": "set", "reset_value": 0.5}, [-1, 0, 1]),
+    # u: 3.5 -> 3, .5 | 2.5 -> 2, .5 | .5
+    "graded": ([3.5, 2, 0], {"spikes": "graded"}, [3, 2, 0]),
+    # a multiple itself is not above: u: 3 -> 2, 1 | 1 -> 0 | 9 -> 8 > 5 -> 5, 4 | 4 -> 3
+    "graded, above, capped": ([3, 0, 8, 0], {"spikes": "graded", "max_payload": 5}, [2, 0, 5, 3]),
+    # u: 3 -> 3 | 0 | 9 -> 5, 4 | 4 -> 4
+    "graded, at or above": (
+        [3, 0, 9, 0],
+        {"spikes": "graded", "max_payload": 5, "compare": "at_or_above"},
+        [3, 0, 5, 4],
+    ),
+    # never below zero
+    "graded, negative": ([-9, 10.5], {"spikes": "graded"}, [0, 1]),
+    # u: 2 -> 1 | 3 fires no more, is not reset | 3
+    "single spike": ([2, 2, 0], {"single_spike": True}, [1, 0, 0]),
+    # a single graded event may bear several
+    "single spike, graded": ([2.5, 9], {"single_spike": True, "spikes": "graded"}, [2, 0]),
+    # -2 uses up the only one
+    "single spike, signed": ([-2, 9], {"single_spike": True, "spikes": "signed"}, [-1, 0]),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_neuron_by_hand(name: str) -> None:
+    inputs, choices, expected = BY_HAND[name]
+    assert spikes(inputs, **choices) == expected
+
+
+def test_every_choice_of_a_neuron_is_worked_by_hand() -> None:
+    worked = {field: {choices.get(field) for _, choices, _ in BY_HAND.values()} for field in ("reset", "spikes", "order")}
+    assert worked == {
+        "reset": {None, "set", "none"},
+        "spikes": {None, "signed", "graded"},
+        "order": {None, "fire_first"},
+    }
+
+
+def test_readout_by_hand() -> None:
+    node = Readout(leak=np.array(0.5), current_leak=np.array(0.5), bias=np.array(1.0))
+    # i: 2+1=3, 1.5+0+1=2.5, 1.25-1+1=1.25; u: 3, 1.5+2.5=4, 2+1.25
+    trace = interpret(one_soma(node, 3), np.array([2.0, 0, -1])[None, :, None])
+    assert trace.outputs["soma"].tolist() == [[3.25]]
+    assert "soma" not in trace.events
+
+
+def test_a_spiking_output_is_the_sum_of_its_spikes() -> None:
+    node = Neuron(threshold=np.array(1.0), spikes="graded")
+    trace = interpret(one_soma(node, 3), np.array([3.5, 2, 0])[None, :, None])
+    assert trace.outputs["soma"].tolist() == [[5]]
+
+
+def test_integer_arithmetic_by_hand() -> None:
+    """Fraction bits 2, leak 3/4 of 2**2: u = trunc(u*3/4) + 4x."""
+    fixed = FixedPoint(state_bits=6, fraction_bits=2, decay_bits=2, membrane_overflow="clip", current_overflow="wrap")
+    node = Readout(
+        leak=np.array(3), current_leak=np.array(0), bias=np.array(-1), fixed=fixed
+    )
+    graph = one_soma(node, 4, stage="integer", scale=1.0, low=-99, high=99)
+    # i: 4*3-1=11 | -9 | 27 | 4*9-1=35 -> wraps to 35-64=-29
+    # u: 11 | trunc(8.25)-9=-1 | trunc(-.75)+27=27 | trunc(20.25)-29=-9
+    assert interpret(graph, np.array([3.0, -2, 7, 9])[None, :, None]).outputs["soma"].tolist() == [[-9]]
+    # u: 27 | 20+27=47 -> clips to 31 | 23+11 -> 31 | 23-9=14
+    assert interpret(graph, np.array([7.0, 7, 3, -2])[None, :, None]).outputs["soma"].tolist() == [[14]]
+
+
+@pytest.mark.parametrize("parameter", ["threshold", "leak", "current_leak", "bias", "reset_value"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_parameters_per_channel_and_per_neuron(parameter: str, wide: bool) -> None:
+    """A network of neurons with one parameter each is the networks of one neuron, side by side."""
+    shape = (2, 2, 3)
+    rng = np.random.default_rng(1)
+    own = rng.integers(1, 9, size=shape if wide else shape[:1]) / 8
+    choices: dict[str, Any] = {"threshold": np.array(0.5), "reset": "set", parameter: own}
+    inputs = rng.integers(-8, 9, size=(1, 4, *shape)) / 8
+    events = interpret(one_soma(Neuron(**choices), 4, shape=shape), inputs).events["soma"]
+    for index in np.ndindex(shape):
+        alone = choices | {parameter: np.array(own[index] if wide else own[index[0]])}
+        single = interpret(one_soma(Neuron(**alone), 4), inputs[(slice(None), slice(None), *index)][..., None])
+        assert events[(0, slice(None), *index)].tolist() == single.events["soma"][0, :, 0].tolist()
+
+
+def test_threshold_per_channel_flip() -> None:
+    node = Threshold(threshold=np.array([0.5, -0.5]), flip=np.array([False, True]), bias=np.array([0.0, 0.25]))
+    graph = one_soma(node, 1, shape=(2,))
+    inputs = np.array([[0.5, -0.75], [0.75, -1.0], [0.25, 0.0]])
+    # channel 0: x > .5; channel 1: x + .25 < -.5
+    assert interpret(graph, inputs).outputs["soma"].tolist() == [[0, 0], [1, 1], [0, 0]]
+
+
+def test_poisson_spikes_are_the_counted_draws() -> None:
+    node = PoissonEncoder(gain=0.5, seed=3)
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=(40,)), ()),
+        ("poisson", node, ("input",)),
+        ("readout", Readout(), ("poisson",)),
+    ]
+    graph = Graph("poisson", "spiking", 5, nodes, ("readout",))
+    samples = np.linspace(-1, 1, 80).reshape(2, 40)
+    events = interpret(graph, samples, first_sample=6).events["poisson"]
+    for sample in range(2):
+        for t in range(5):
+            fired = uniform24(3, sample + 6, t, 40) < np.abs(samples[sample]) * 0.5 * 2**24
+            assert np.array_equal(events[sample, t], np.where(fired, np.sign(samples[sample]), 0))
+    assert set(np.unique(events)) == {-1, 0, 1}
+    assert np.array_equal(interpret(graph, samples[1:], first_sample=7).events["poisson"], events[1:])
+
+
+def test_an_integer_code_rounds_half_to_even_and_saturates() -> None:
+    graph = one_soma(
+        Readout(leak=np.array(4096), current_leak=np.array(0), bias=np.array(0), fixed=FixedPoint()), 1,
+        stage="integer", shape=(6,), scale=2.0, low=-3, high=3,
+    )  # fmt: skip
+    samples = np.array([[0.25, 0.75, -0.25, 1.6, -9, 9]])
+    assert interpret(graph, samples).events["direct"].tolist() == [[[0, 2, 0, 3, -3, 3]]]
+    assert saturated(graph, samples) == 2
+
+
+def test_one_frame_for_all_steps_is_that_frame_at_each_step() -> None:
+    graph = one_soma(Neuron(threshold=np.array(1.0), leak=np.array(0.5)), 4, shape=(3,))
+    frame = np.array([[0.75, 0.5, -1], [2, 0, 1]])
+    assert np.array_equal(
+        interpret(graph, frame).events["soma"], interpret(graph, np.repeat(frame[:, None], 4, axis=1)).events["soma"]
+    )
+
+
+def test_progress_counts_steps() -> None:
+    graph = one_soma(Readout(), 3)
+    seen: list[tuple[int, int]] = []
+    interpret(graph, np.zeros((1, 1)), progress=lambda *step: seen.append(step))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((2, 4)), r"shape \(2, 4\); 'one' takes \(N, 3\) or \(N, 2, 3\)"),
+        (np.zeros((2, 5, 3)), r"shape \(2, 5, 3\)"),
+        (np.zeros(3), r"shape \(3,\)"),
+        (np.zeros((0, 3)), "no samples"),
+        (np.array([["a", "b", "c"]]), "dtype"),
+        (np.zeros((2, 3), complex), "complex128"),
+        (np.array([[0, np.nan, 1.0]]), "1 NaN or infinite"),
+        (np.array([[np.inf, -np.inf, 1.0]]), "2 NaN or infinite"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(samples: Array, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        interpret(one_soma(Readout(), 2, shape=(3,)), samples)
+
+
+def test_dense_and_convolution_by_hand() -> None:
+    dense = Linear(weight=np.array([[1.0, 2], [3, 4]]), bias=np.array([0.5, 0]))
+    assert linear(dense, np.array([[1.0, -1]])).tolist() == [[-0.5, -1]]
+    image = np.arange(9.0).reshape(1, 1, 3, 3)
+    conv = Conv2d(weight=np.array([[[[1.0, 10], [100, 1000]]]]), stride=(2, 1), padding=(1, 0))
+    # rows -1,0 and 1,2; columns 0,1 and 1,2: cross-correlation, not flipped
+    assert linear(conv, image).tolist() == [[[[1000, 2100], [7643, 8754]]]]
+
+
+def assert_equals_scalar(graph: Graph, samples: Array, first_sample: int) -> None:
+    trace = interpret(graph, samples, first_sample=first_sample)
+    outputs, events = scalar.run(graph, samples, first_sample)
+    assert trace.events.keys() == events.keys()
+    for name, series in trace.events.items():
+        expected = np.array([[scalar.dense(step, graph.shape(name)) for step in sample] for sample in events[name]])
+        assert np.array_equal(series, expected), f"events of {name}"
+    for name, result in trace.outputs.items():
+        expected = np.array([scalar.dense(sample, graph.shape(name)) for sample in outputs[name]])
+        assert np.array_equal(result, expected), f"output {name}"
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_float_networks_equal_the_scalar_interpreter(data: st.DataObject) -> None:
+    graph = data.draw(networks(depth=2))
+    assert_equals_scalar(graph, data.draw(samples_for(graph, most=2)), data.draw(st.integers(0, 3)))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_integer_networks_equal_the_scalar_interpreter(data: st.DataObject) -> None:
+    graph = data.draw(integer_networks(depth=2))
+    assert_equals_scalar(graph, data.draw(samples_for(graph, most=2)), data.draw(st.integers(0, 3)))
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_integer_networks_run_in_float64_too(data: st.DataObject) -> None:
+    graph = data.draw(integer_networks())
+    samples = data.draw(samples_for(graph))
+    whole, real = interpret(graph, samples), interpret(graph, samples, dtype=np.float64)
+    assert all(array.dtype == np.int64 for array in whole.outputs.values())
+    for name, events in whole.events.items():
+        assert np.array_equal(events, real.events[name]), name
+    for name, result in whole.outputs.items():
+        assert np.array_equal(result, real.outputs[name]), name

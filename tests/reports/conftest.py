@@ -1,0 +1,8 @@
+"""Reports are tried on the tiny network of the cost tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "costs"))
