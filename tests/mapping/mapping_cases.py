@@ -60,7 +60,7 @@ def a_profile(
             "cores_per_tile": quantity(min(cores, 4), "cores"),
         }
     if limits is not None:
-        plain["limits"] = {name: None for name in LIMITS} | {"no_such_limit": []}
+        plain["limits"] = dict.fromkeys(LIMITS) | {"no_such_limit": []}
         for name, value in limits.items():
             if name == "words_per_axon":
                 plain["synapses"]["max_words_per_axon"] = value and quantity(value, "words")

@@ -55,9 +55,9 @@ def test_loihi_2_takes_every_neuron() -> None:
 def test_a_subtractive_reset_has_three_remedies() -> None:
     for stage in ("spiking", "integer"):
         assert refused(net(neuron(), stage=stage), LOIHI1) == (
-            "lif: it subtracts its threshold when it fires, and loihi1-davies2018 has no such reset, only zero; train at "
-            "T = 1 (a stateless network needs no reset), build with --reset zero, or choose a chip with subtractive reset, "
-            "such as loihi2"
+            "lif: it subtracts its threshold when it fires, and loihi1-davies2018 has no such reset, only zero; "
+            "train at T = 1 (a stateless network needs no reset), build with --reset zero, or choose a chip with "
+            "subtractive reset, such as loihi2"
         )
 
 
@@ -72,12 +72,12 @@ def test_a_reset_to_zero_passes_where_zero_or_any_value_can_be_set() -> None:
 
 def test_other_resets_are_refused() -> None:
     assert refused(net(neuron(reset="set", reset_value=np.array(-64))), LOIHI1) == (
-        "lif: it resets to a value other than zero, and loihi1-davies2018 has no such reset, only zero; reset to zero, or "
-        "choose a chip that resets to any value, such as loihi2"
+        "lif: it resets to a value other than zero, and loihi1-davies2018 has no such reset, only zero; reset to "
+        "zero, or choose a chip that resets to any value, such as loihi2"
     )
     assert refused(net(neuron(reset="none")), LOIHI1) == (
-        "lif: it does not reset, and loihi1-davies2018 has no such reset, only zero; train with a reset to zero, or choose "
-        "a chip that can go without a reset, such as loihi2"
+        "lif: it does not reset, and loihi1-davies2018 has no such reset, only zero; train with a reset to zero, "
+        "or choose a chip that can go without a reset, such as loihi2"
     )
 
 
@@ -95,8 +95,8 @@ def test_a_leak_on_the_reset() -> None:
     check_neurons(net(neuron(leak=leak)), leaky)
     check_neurons(net(neuron(leak=leak, reset="set")), unleaked)
     assert refused(net(neuron(leak=leak, leaky_reset=False)), leaky) == (
-        "lif: its threshold is subtracted without leak, and loihi2 subtracts it with leak; train with leaky_reset=True or a "
-        "leak of one, or choose a chip with both"
+        "lif: its threshold is subtracted without leak, and loihi2 subtracts it with leak; train with "
+        "leaky_reset=True or a leak of one, or choose a chip with both"
     )
     assert "subtracted with leak, and loihi2 subtracts it without" in refused(net(neuron(leak=leak)), unleaked)
 
@@ -107,12 +107,12 @@ def test_a_leak_on_the_reset() -> None:
 def test_orders_spikes_and_single_spikes() -> None:
     zero = {"reset": "set"}
     assert refused(net(neuron(order="fire_first", **zero)), LOIHI1) == (
-        "lif: its order is fire_first, and loihi1-davies2018 has integrate_first; train with order 'integrate_first', or "
-        "choose a chip with programmable neurons, such as loihi2"
+        "lif: its order is fire_first, and loihi1-davies2018 has integrate_first; train with order "
+        "'integrate_first', or choose a chip with programmable neurons, such as loihi2"
     )
     assert refused(net(neuron(spikes="signed", **zero)), LOIHI1) == (
-        "lif: its spikes are signed, and loihi1-davies2018 has binary spikes; train with binary spikes, or choose a chip "
-        "with signed spikes, such as loihi2"
+        "lif: its spikes are signed, and loihi1-davies2018 has binary spikes; train with binary spikes, or "
+        "choose a chip with signed spikes, such as loihi2"
     )
     assert "its spikes are graded" in refused(net(threshold(spikes="graded", threshold=np.array(5))), LOIHI1)
     assert refused(net(neuron(single_spike=True, **zero)), LOIHI1) == (
@@ -125,8 +125,8 @@ def test_a_payload_that_is_too_wide() -> None:
     nibble = a_profile(numerics={"payload_bits": quantity(4, "bits")})
     check_neurons(net(neuron(spikes="graded", max_payload=15)), nibble)
     assert refused(net(neuron(spikes="graded", max_payload=16)), nibble) == (
-        "lif: its spikes carry up to 16 (5 bits), and loihi2 carries 4 bits; lower max_payload to 15 or choose a chip with "
-        "a wider payload"
+        "lif: its spikes carry up to 16 (5 bits), and loihi2 carries 4 bits; lower max_payload to 15 or choose a "
+        "chip with a wider payload"
     )
 
 
@@ -135,8 +135,8 @@ def test_comparisons_wait_for_integers() -> None:
     soma = neuron(compare="at_or_above")
     check_neurons(net(soma, stage="spiking"), strict)
     assert refused(net(soma), strict) == (
-        "lif: it fires where u is at_or_above its threshold, and loihi2 compares by above; train with compare='above' or "
-        "choose a chip that has both, such as loihi2"
+        "lif: it fires where u is at_or_above its threshold, and loihi2 compares by above; train with "
+        "compare='above' or choose a chip that has both, such as loihi2"
     )
 
 
@@ -152,8 +152,8 @@ def delayed(steps: int) -> Graph:
 def test_delays() -> None:
     check_neurons(delayed(62), LOIHI2)
     assert refused(delayed(63), LOIHI2) == (
-        "op0: spikes of code must wait 63 steps for it, and loihi2 delays by 62 at most; shorten the path that runs beside "
-        "this skip connection, or choose a chip with longer delays"
+        "op0: spikes of code must wait 63 steps for it, and loihi2 delays by 62 at most; shorten the path that "
+        "runs beside this skip connection, or choose a chip with longer delays"
     )
     none = a_profile(neuron={"max_delay_steps": quantity(0, "steps")})
     check_neurons(delayed(1), none)  # the step that every message takes
@@ -180,14 +180,14 @@ def test_bit_planes_need_weight_exponents() -> None:
     check_neurons(analog(255), LOIHI1)
     check_neurons(analog(255), LOIHI2)
     assert refused(analog(511), LOIHI1) == (
-        "code: its analog input has 9 bits, and loihi1-davies2018 carries 0 bits per spike and shifts weights by -8 to 7; "
-        "lower the input to 8 bits, encode it as Poisson spikes, or choose a chip with a wider payload"
+        "code: its analog input has 9 bits, and loihi1-davies2018 carries 0 bits per spike and shifts weights by "
+        "-8 to 7; lower the input to 8 bits, encode it as Poisson spikes, or choose a chip with a wider payload"
     )
     rigid = a_profile(numerics={"payload_bits": quantity(2, "bits")})
     check_neurons(analog(3), rigid)
     assert refused(analog(4), rigid) == (
-        "code: its analog input has 3 bits, and loihi2 carries 2 bits per spike and cannot shift weights; lower the input "
-        "to 2 bits, encode it as Poisson spikes, or choose a chip with a wider payload"
+        "code: its analog input has 3 bits, and loihi2 carries 2 bits per spike and cannot shift weights; lower "
+        "the input to 2 bits, encode it as Poisson spikes, or choose a chip with a wider payload"
     )
 
 
@@ -204,7 +204,8 @@ def test_widths_of_states(what: str, key: str, fields: dict[str, Any]) -> None:
     bits = getattr(FIXED, key)
     check_neurons(graph, a_profile(numerics={key: quantity(bits, "bits")}))
     assert refused(graph, a_profile(numerics={key: quantity(bits - 1, "bits")})) == (
-        f"lif: its {what} have {bits} bits, and loihi2 has {bits - 1}; quantize the network for this chip or lower --bits"
+        f"lif: its {what} have {bits} bits, and loihi2 has {bits - 1}; quantize the network for this chip or "
+        "lower --bits"
     )
 
 
@@ -236,12 +237,12 @@ def test_thresholds_in_range_and_step() -> None:
     zero = {"reset": "set"}
     check_neurons(net(neuron(threshold=np.array((1 << 23) - 64), **zero)), LOIHI1)
     assert refused(net(neuron(threshold=np.array([640, 1 << 23, 640]), **zero)), LOIHI1) == (
-        "lif: it has a threshold of 8,388,608 state units, and loihi1-davies2018 has 0 to 8,388,544; lower --bits, which "
-        "lowers thresholds with the weights, or choose a chip with wider thresholds"
+        "lif: it has a threshold of 8,388,608 state units, and loihi1-davies2018 has 0 to 8,388,544; lower "
+        "--bits, which lowers thresholds with the weights, or choose a chip with wider thresholds"
     )
     assert refused(net(neuron(threshold=np.array(650), **zero)), LOIHI1) == (
-        "lif: it has a threshold of 650 state units, and loihi1-davies2018 has multiples of 64; quantize the network for "
-        "this chip"
+        "lif: it has a threshold of 650 state units, and loihi1-davies2018 has multiples of 64; quantize the "
+        "network for this chip"
     )
 
 
@@ -251,6 +252,10 @@ def test_a_stateless_threshold_may_lean_on_its_bias() -> None:
     check_neurons(net(threshold(threshold=np.array(lowest)), timesteps=1), LOIHI1)
     check_neurons(net(threshold(threshold=np.array(0), bias=np.array(-lowest)), timesteps=1), LOIHI1)
     check_neurons(net(threshold(threshold=np.array(-lowest), flip=np.array(True)), timesteps=1), LOIHI1)
+    highest = ((1 << 23) - 64 + 4095 * 128) // 64
+    check_neurons(net(threshold(threshold=np.array(highest)), timesteps=1), LOIHI1)
+    turned = net(threshold(threshold=np.array([highest, 5]).repeat([1, 2]), flip=np.array([True, False, False])), 1)
+    assert "it has a threshold of -8,912,704 state units" in refused(turned, LOIHI1)
     too_low = net(threshold(threshold=np.array(lowest - 1)), timesteps=1)
     assert refused(too_low, LOIHI1).startswith(
         "lif: it has a threshold of -524,224 state units, and loihi1-davies2018 has -524,160 to 8,912,704; lower --bits"
@@ -262,8 +267,8 @@ def test_biases_are_a_mantissa_and_an_exponent() -> None:
         check_neurons(net(neuron(bias=np.array(bias), reset="set")), LOIHI1)
     for bias in (4097, -8191, 4096 * 128):
         assert refused(net(neuron(bias=np.array(bias), reset="set")), LOIHI1) == (
-            f"lif: it has a bias of {bias:,} state units, and loihi1-davies2018 has 12 bits times 2^0 to 2^7; lower --bits, "
-            "which lowers biases with the weights, or train without bias"
+            f"lif: it has a bias of {bias:,} state units, and loihi1-davies2018 has 12 bits times 2^0 to 2^7; "
+            "lower --bits, which lowers biases with the weights, or train without bias"
         )
     none = a_profile(numerics={"bias_bits": quantity(0, "bits")})
     assert "it has a bias of 1 state units, and loihi2 has no bias" in refused(net(neuron(bias=np.array(1))), none)

@@ -143,6 +143,8 @@ def test_nothing_is_cut_without_need() -> None:
 def test_one_core_without_bounds_takes_whole_populations() -> None:
     graph = residual()
     assert len(partition(graph, load_profile("cmos45-int32"))) == len(populations(graph))
+    limited = a_profile(base="cmos45-int32", limits={"neurons": 20})
+    assert len(partition(graph, limited)) == len(populations(graph))
 
 
 def test_the_axis_that_helps_is_cut() -> None:
@@ -172,18 +174,19 @@ def test_bit_planes_multiply_axons_memory_and_fan_in() -> None:
     [
         (
             {"axons_in": 63},
-            "lif: a core with a single neuron of it needs 64 input axons, limit 63 (loihi2); give the layer fewer inputs "
-            "(fewer channels, a smaller kernel, groups, fewer bits of analog input) or choose a chip with more input axons",
+            "lif: a core with a single neuron of it needs 64 input axons, limit 63 (loihi2); give the layer "
+            "fewer inputs (fewer channels, a smaller kernel, groups, fewer bits of analog input) or choose a "
+            "chip with more input axons",
         ),
         (
             {"fan_in": 63},
-            "lif: a core with a single neuron of it needs 64 synapses into one neuron, limit 63 (loihi2); give the layer "
-            "fewer inputs (fewer channels, a smaller kernel or groups) or choose a chip with more fan-in",
+            "lif: a core with a single neuron of it needs 64 synapses into one neuron, limit 63 (loihi2); give "
+            "the layer fewer inputs (fewer channels, a smaller kernel or groups) or choose a chip with more fan-in",
         ),
         (
             {"synaptic_memory_words": 15},
-            "lif: a core with a single neuron of it needs 16 words of synaptic memory, limit 15 (loihi2); lower --bits, "
-            "give the layer fewer inputs, or choose a chip with more synaptic memory",
+            "lif: a core with a single neuron of it needs 16 words of synaptic memory, limit 15 (loihi2); lower "
+            "--bits, give the layer fewer inputs, or choose a chip with more synaptic memory",
         ),
     ],
 )
@@ -192,8 +195,7 @@ def test_a_neuron_that_fits_no_core_is_refused(limits: dict[str, int], sentence:
     graph = one_layer((4, 4, 4), [pool, Flatten(), dense(9, 16)])
     with pytest.raises(CapacityError) as refusal:
         partition(graph, a_profile(limits=limits))
-    expected = sentence
-    assert str(refusal.value) == expected
+    assert str(refusal.value) == sentence
 
 
 def test_a_list_too_long_for_one_axon_is_refused() -> None:

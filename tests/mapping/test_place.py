@@ -19,23 +19,23 @@ GOLDEN = {
     "profile_name": "loihi2",
     "slices": [
         {"population": "n1", "box": [[0, 2], [0, 6], [0, 6]], "core": 0, "tile": 0, "needs": {
-            "neurons": 72, "axons_in": 72, "axons_out": 144, "synaptic_memory_words": 6, "words_per_axon": 3, "fan_in": 18,
-            "thresholds": 2}},
+            "neurons": 72, "axons_in": 72, "axons_out": 144, "synaptic_memory_words": 6, "words_per_axon": 3,
+            "fan_in": 18, "thresholds": 2}},
         {"population": "n1", "box": [[2, 4], [0, 6], [0, 6]], "core": 1, "tile": 0, "needs": {
-            "neurons": 72, "axons_in": 72, "axons_out": 144, "synaptic_memory_words": 6, "words_per_axon": 3, "fan_in": 18,
-            "thresholds": 2}},
+            "neurons": 72, "axons_in": 72, "axons_out": 144, "synaptic_memory_words": 6, "words_per_axon": 3,
+            "fan_in": 18, "thresholds": 2}},
         {"population": "n2", "box": [[0, 2], [0, 6], [0, 6]], "core": 2, "tile": 0, "needs": {
-            "neurons": 72, "axons_in": 144, "axons_out": 72, "synaptic_memory_words": 8, "words_per_axon": 3, "fan_in": 19,
-            "thresholds": 4}},
+            "neurons": 72, "axons_in": 144, "axons_out": 72, "synaptic_memory_words": 8, "words_per_axon": 3,
+            "fan_in": 19, "thresholds": 4}},
         {"population": "n2", "box": [[2, 4], [0, 6], [0, 6]], "core": 3, "tile": 0, "needs": {
-            "neurons": 72, "axons_in": 144, "axons_out": 72, "synaptic_memory_words": 8, "words_per_axon": 3, "fan_in": 19,
-            "thresholds": 4}},
+            "neurons": 72, "axons_in": 144, "axons_out": 72, "synaptic_memory_words": 8, "words_per_axon": 3,
+            "fan_in": 19, "thresholds": 4}},
         {"population": "n3", "box": [[0, 6], [0, 2], [0, 2]], "core": 4, "tile": 1, "needs": {
-            "neurons": 24, "axons_in": 144, "axons_out": 24, "synaptic_memory_words": 36, "words_per_axon": 4, "fan_in": 64,
-            "thresholds": 1}},
+            "neurons": 24, "axons_in": 144, "axons_out": 24, "synaptic_memory_words": 36, "words_per_axon": 4,
+            "fan_in": 64, "thresholds": 1}},
         {"population": "out", "box": [[0, 10]], "core": 5, "tile": 1, "needs": {
-            "neurons": 10, "axons_in": 24, "axons_out": 0, "synaptic_memory_words": 48, "words_per_axon": 2, "fan_in": 24,
-            "thresholds": 0}},
+            "neurons": 10, "axons_in": 24, "axons_out": 0, "synaptic_memory_words": 48, "words_per_axon": 2,
+            "fan_in": 24, "thresholds": 0}},
     ],
 }  # fmt: skip
 
@@ -68,8 +68,8 @@ def test_too_few_cores_are_refused() -> None:
     with pytest.raises(CapacityError) as refusal:
         map_graph(residual(), a_profile(cores=4, limits={"neurons": 36}))
     assert str(refusal.value) == (
-        "the network needs 10 cores, limit 4 (loihi2); most go to n1 4, n2 4, n3 1: make these smaller, lower --bits, or "
-        "choose a chip with more cores"
+        "the network needs 10 cores, limit 4 (loihi2); most go to n1 4, n2 4, n3 1: make these smaller, lower "
+        "--bits, or choose a chip with more cores"
     )
 
 

@@ -1,0 +1,147 @@
+"""What a node refuses to hold, with the words that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.nodes import (
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Delay,
+    DirectEncoder,
+    FixedPoint,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    PoissonEncoder,
+    Readout,
+    Scale,
+    SumPool2d,
+    Threshold,
+)
+
+
+def ones(*shape: int) -> Any:
+    return np.ones(shape)
+
+
+def norm(**choices: Any) -> BatchNorm:
+    return BatchNorm(**{"gamma": ones(2), "beta": ones(2), "mean": ones(2), "variance": ones(2), "epsilon": 0.0} | choices)
+
+
+WRONG: list[tuple[Callable[[], Node], str]] = [
+    (lambda: Neuron(threshold=np.array([1.0, np.nan])), "Neuron.threshold: 1 of 2 values are NaN or infinite"),
+    (lambda: Neuron(threshold=np.array(["x"])), "Neuron.threshold: dtype <U1 is not a number"),
+    (lambda: Linear(weight=ones(0, 3)), r"Linear.weight: shape \(0, 3\) holds no values"),
+    (lambda: Neuron(threshold=np.array([1.0, 0.0])), "has a value 0.0; thresholds must be positive"),
+    (lambda: Neuron(threshold=ones(), leak=np.array(1.5)), r"Neuron.leak ranges from 1.5 to 1.5; .*\[0, 1\]"),
+    (lambda: Neuron(threshold=ones(), current_leak=np.array(-0.5)), "Neuron.current_leak ranges from -0.5"),
+    (lambda: Readout(leak=np.array(1.5)), "Readout.leak ranges from 1.5"),
+    (
+        lambda: Neuron(threshold=np.array(1), leak=np.array(4097), fixed=FixedPoint()),
+        r"Neuron.leak ranges from 4097 to 4097; it must lie in \[0, 4096\]",
+    ),
+    (lambda: Neuron(threshold=ones(), reset="clear"), "Neuron.reset is 'clear'; choose one of subtract, set, none"),  # type: ignore[arg-type]
+    (lambda: Neuron(threshold=ones(), order="last"), "Neuron.order is 'last'"),  # type: ignore[arg-type]
+    (lambda: Neuron(threshold=ones(), spikes="many"), "Neuron.spikes is 'many'"),  # type: ignore[arg-type]
+    (lambda: Threshold(threshold=ones(), compare=">"), "Threshold.compare is '>'"),  # type: ignore[arg-type]
+    (lambda: Neuron(threshold=ones(), reset="set", leaky_reset=False), "un-leaked subtraction, but reset is 'set'"),
+    (lambda: Neuron(threshold=ones(), max_payload=0), "Neuron.max_payload is 0"),
+    (lambda: Neuron(threshold=ones(), phase=-1), "Neuron.phase is -1"),
+    (lambda: Threshold(threshold=-ones(), spikes="graded"), "graded spikes need positive thresholds"),
+    (lambda: Threshold(threshold=ones(), flip=np.array(True), spikes="signed"), "no flipped comparison"),
+    (lambda: Readout(unit=0.0), "Readout.unit is 0.0; it must be a positive number"),
+    (lambda: Input(shape=()), r"Input.shape is \(\); every size must be at least 1"),
+    (lambda: Input(shape=(3, 0)), r"Input.shape is \(3, 0\)"),
+    (lambda: DirectEncoder(limit=float("nan")), "DirectEncoder.limit is nan"),
+    (lambda: DirectEncoder(scale=float("inf")), "DirectEncoder.scale is inf"),
+    (lambda: DirectEncoder(low=3, high=1), "low 3 is above high 1"),
+    (lambda: PoissonEncoder(gain=-1.0), "PoissonEncoder.gain is -1.0"),
+    (lambda: Conv2d(weight=ones(2, 3, 3)), r"Conv2d.weight has shape \(2, 3, 3\); it must be \(out_channels, "),
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), bias=ones(3)), r"Conv2d.bias has shape \(3,\); it must be \(2,\)"),
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), stride=(0, 1)), r"Conv2d.stride is \(0, 1\)"),
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), dilation=(1, 0)), r"Conv2d.dilation is \(1, 0\)"),
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), padding=(-1, 0)), r"Conv2d.padding is \(-1, 0\)"),
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), padding=(1,)), r"Conv2d.padding is \(1,\)"),  # type: ignore[arg-type]
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), groups=0), "Conv2d.groups is 0"),
+    (lambda: Linear(weight=ones(3)), r"Linear.weight has shape \(3,\); it must be \(out_features, in_features\)"),
+    (lambda: Linear(weight=ones(3, 2), bias=ones(2)), r"Linear.bias has shape \(2,\); it must be \(3,\)"),
+    (lambda: Linear(weight=ones(3, 2), weight_bits=0), "Linear.weight_bits is 0; it must be from 1 to 32"),
+    (lambda: Scale(weight=ones(), weight_bits=33), "Scale.weight_bits is 33"),
+    (lambda: AvgPool2d(kernel=(0, 1), stride=(1, 1)), r"AvgPool2d.kernel is \(0, 1\)"),
+    (lambda: SumPool2d(kernel=(1, 1), stride=(1, 0)), r"SumPool2d.stride is \(1, 0\)"),
+    (lambda: SumPool2d(kernel=(2, 2), stride=(1, 1), padding=(2, 0)), "more than half of the kernel"),
+    (lambda: norm(variance=np.array([1.0, -1.0])), r"variance \+ epsilon must be positive"),
+    (lambda: norm(epsilon=float("nan")), r"variance \+ epsilon must be positive"),
+    (lambda: Delay(steps=0), "Delay.steps is 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG)
+def test_refused_values(make: Callable[[], Node], message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        make()
+
+
+MISFITS: list[tuple[Node, tuple[tuple[int, ...], ...], str]] = [
+    (Conv2d(weight=ones(2, 3, 3, 3)), ((3,),), r"needs inputs \(channels, height, width\), got \(3,\)"),
+    (Conv2d(weight=ones(2, 3, 3, 3)), ((4, 8, 8),), "takes 3 channels, got 4"),
+    (Conv2d(weight=ones(3, 2, 1, 1), groups=2), ((4, 8, 8),), "takes 4 channels, got 4"),
+    (Conv2d(weight=ones(2, 3, 3, 3), dilation=(4, 1)), ((3, 8, 8),), r"window of 3 \(dilation 4\) does not fit 8"),
+    (Linear(weight=ones(2, 3)), ((4,),), r"takes inputs \(3,\), got \(4,\)"),
+    (Linear(weight=ones(2, 3)), ((3, 1, 1),), "put a Flatten before it"),
+    (Scale(weight=ones(3)), ((4, 2, 2),), r"Scale.weight has shape \(3,\)"),
+    (AvgPool2d(kernel=(3, 3), stride=(1, 1)), ((1, 2, 5),), "window of 3"),
+    (norm(), ((3, 4, 4),), r"BatchNorm.gamma has shape \(2,\), needs \(3,\)"),
+    (Add(), ((2,), (3,)), r"inputs have shapes \(2,\), \(3,\); they must be the same"),
+    (Neuron(threshold=ones(3)), ((2, 2, 2),), r"must be a scalar, \(2,\) or \(2, 2, 2\)"),
+    (Readout(bias=ones(2, 2)), ((2, 3),), r"Readout.bias has shape \(2, 2\)"),
+    (Threshold(threshold=ones(), flip=np.array([True] * 3)), ((2,),), r"Threshold.flip has shape \(3,\)"),
+]
+
+
+@pytest.mark.parametrize(("node", "inputs", "message"), MISFITS)
+def test_refused_shapes(node: Node, inputs: tuple[tuple[int, ...], ...], message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        node.output_shape(*inputs)
+
+
+def test_shapes() -> None:
+    conv = Conv2d(weight=ones(4, 1, 3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 3), groups=2)
+    assert conv.output_shape((2, 7, 8)) == (4, 4, 5)
+    assert SumPool2d(kernel=(2, 3), stride=(2, 1), padding=(1, 1)).output_shape((5, 4, 6)) == (5, 3, 6)
+    assert Flatten().output_shape((2, 3, 4)) == (24,)
+
+
+def test_arrays_are_read_only_and_their_own() -> None:
+    """Neither the array that was given nor a view of it can change a node."""
+    mine = np.ones((2, 2))
+    view = mine[:]
+    view.setflags(write=False)
+    for given in (mine, view, np.broadcast_to(mine, (2, 2))):
+        node = Linear(weight=given)
+        mine[0, 0] = 7
+        assert node.weight[0, 0] == 1
+        mine[0, 0] = 1
+        with pytest.raises(ValueError, match="read-only"):
+            node.weight[0, 0] = 2
+
+
+def test_frozen_arrays_are_shared_not_copied() -> None:
+    node = Linear(weight=np.ones((2, 2)))
+    assert Linear(weight=node.weight).weight is node.weight
+
+
+def test_numpy_scalars_become_arrays() -> None:
+    node = Neuron(threshold=np.float64(1), bias=np.array(1.0) * np.array(2.0))
+    assert isinstance(node.threshold, np.ndarray)
+    assert dict(node.arrays()).keys() == {"threshold", "leak", "current_leak", "bias", "reset_value"}
