@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,28 +135,37 @@ def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def vgg_ann() -> nn.Sequential:
-    """16-16-A-32-32-A, linear 64, linear 10: convolutions without bias, each with batch norm and ReLU."""
+    """16-16-A-32-32-A, linear 64, linear 10: convolutions without bias, each with batch norm and ReLU.
 
-    def conv(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-
+    The activations are called neuron1 ... neuron5, because that is what they become.
+    """
     return nn.Sequential(
-        snn.DirectEncoder(limit=1.0),
-        *conv(1, 16),
-        snn.TimeConstantDropout(0.1),
-        *conv(16, 16),
-        nn.AvgPool2d(2),
-        *conv(16, 32),
-        snn.TimeConstantDropout(0.1),
-        *conv(32, 32),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(128, 64, bias=False),
-        nn.BatchNorm1d(64),
-        nn.ReLU(),
-        snn.TimeConstantDropout(0.1),
-        nn.Linear(64, 10, bias=False),
-        snn.Readout(),
+        OrderedDict(
+            encoder=snn.DirectEncoder(limit=1.0),
+            conv1=nn.Conv2d(1, 16, 3, padding=1, bias=False),
+            norm1=nn.BatchNorm2d(16),
+            neuron1=nn.ReLU(),
+            dropout1=snn.TimeConstantDropout(0.1),
+            conv2=nn.Conv2d(16, 16, 3, padding=1, bias=False),
+            norm2=nn.BatchNorm2d(16),
+            neuron2=nn.ReLU(),
+            pool1=nn.AvgPool2d(2),
+            conv3=nn.Conv2d(16, 32, 3, padding=1, bias=False),
+            norm3=nn.BatchNorm2d(32),
+            neuron3=nn.ReLU(),
+            dropout2=snn.TimeConstantDropout(0.1),
+            conv4=nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            norm4=nn.BatchNorm2d(32),
+            neuron4=nn.ReLU(),
+            pool2=nn.AvgPool2d(2),
+            flatten=nn.Flatten(),
+            linear1=nn.Linear(128, 64, bias=False),
+            norm5=nn.BatchNorm1d(64),
+            neuron5=nn.ReLU(),
+            dropout3=snn.TimeConstantDropout(0.1),
+            linear2=nn.Linear(64, 10, bias=False),
+            readout=snn.Readout(),
+        )
     )
 
 

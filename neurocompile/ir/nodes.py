@@ -225,7 +225,9 @@ class Conv2d(Node):
     def output_shape(self, *inputs: Shape) -> Shape:
         channels, height, width = _spatial(self, inputs[0])
         out, per_group, kernel_h, kernel_w = self.weight.shape
-        if per_group * self.groups != channels or out % self.groups:
+        if out % self.groups:
+            raise GraphError(f"Conv2d: {out} output channels cannot be divided into {self.groups} groups")
+        if per_group * self.groups != channels:
             raise GraphError(
                 f"Conv2d: weight {self.weight.shape} with groups={self.groups} takes {per_group * self.groups} "
                 f"channels, got {channels}"

@@ -95,7 +95,7 @@ def test_refused_values(make: Callable[[], Node], message: str) -> None:
 MISFITS: list[tuple[Node, tuple[tuple[int, ...], ...], str]] = [
     (Conv2d(weight=ones(2, 3, 3, 3)), ((3,),), r"needs inputs \(channels, height, width\), got \(3,\)"),
     (Conv2d(weight=ones(2, 3, 3, 3)), ((4, 8, 8),), "takes 3 channels, got 4"),
-    (Conv2d(weight=ones(3, 2, 1, 1), groups=2), ((4, 8, 8),), "takes 4 channels, got 4"),
+    (Conv2d(weight=ones(3, 2, 1, 1), groups=2), ((4, 8, 8),), "3 output channels cannot be divided into 2 groups"),
     (Conv2d(weight=ones(2, 3, 3, 3), dilation=(4, 1)), ((3, 8, 8),), r"window of 3 \(dilation 4\) does not fit 8"),
     (Linear(weight=ones(2, 3)), ((4,),), r"takes inputs \(3,\), got \(4,\)"),
     (Linear(weight=ones(2, 3)), ((3, 1, 1),), "put a Flatten before it"),

@@ -1,0 +1,198 @@
+"""The whole way on real data: train three spiking networks, compile them, run them in Lava, and price them on two chips.
+
+    python examples/demo.py [--out build/demo]
+
+Leaves checkpoints, held-out images and labels, and the three program folders. What is still valid from an earlier run
+is used again: checkpoints while the recipe and the layers are the same, programs while the compiler is too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import digits
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import neurocompile
+from neurocompile import commands, driver, snn
+from neurocompile.console import Bars, orderly_signals
+from neurocompile.errors import CapacityError
+from neurocompile.hardware.profile import load_profile
+from neurocompile.program import Program
+from neurocompile.reports.data import Report
+from neurocompile.reports.wording import duration, energy
+
+TARGET = "loihi2-sim"
+CHIPS = ("loihi2", "loihi1-davies2018")
+#: checkpoint -> (the recipe's name for it, time steps)
+NETWORKS = {"vgg-t1": ("t1", 1), "vgg-t5": ("t5", 5), "resnet-t4": ("resnet", 4)}
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one network did with the held-out images."""
+
+    name: str
+    program: Program
+    accuracy_float: float
+    accuracy_integer: float
+    accuracy_lava: float
+    equal: bool
+    reports: dict[str, Report | CapacityError]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train, compile, simulate and price three spiking networks.")
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), metavar="FOLDER")
+    folder: Path = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    data = digits.load_digits_split()
+    np.save(folder / "images.npy", data.test_x.numpy())
+    np.save(folder / "labels.npy", data.test_y.numpy())
+    _train(folder, data)
+    _build(folder)
+    results = [_run(folder, name, data) for name in NETWORKS]
+    _show(results)
+
+
+def _train(folder: Path, data: digits.Split) -> None:
+    stamp = _digest(Path(digits.__file__), *sorted(Path(snn.__file__).parent.glob("*.py")), extra=torch.__version__)
+    paths = {name: folder / f"{name}.pt" for name in NETWORKS}
+    if _stamp(folder, "checkpoints") == stamp and all(path.is_file() for path in paths.values()):
+        console.print("checkpoints: those of the last run are still valid")
+        return
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("", total=2.0)
+        models = digits.train_vgg(lambda what, done: bar.update(task, description=what, completed=done))
+        models["resnet"] = digits.train_resnet(lambda what, done: bar.update(task, description=what, completed=1 + done))
+    for name, (recipe, timesteps) in NETWORKS.items():
+        snn.save(
+            models[recipe],
+            paths[name],
+            timesteps=timesteps,
+            input_shape=digits.INPUT_SHAPE,
+            sample_input=data.train_x[: digits.CALIBRATION],
+        )
+    _set_stamp(folder, "checkpoints", stamp)
+
+
+def _build(folder: Path) -> None:
+    package = Path(neurocompile.__file__).parent
+    data = (*package.parent.glob("hw_profiles/*.yaml"), *package.parent.glob("targets/*.yaml"))
+    for name in NETWORKS:
+        checkpoint, program = folder / f"{name}.pt", folder / f"{name}-{TARGET}"
+        stamp = _digest(checkpoint, *sorted(package.rglob("*.py")), *sorted(data))
+        if _stamp(folder, program.name) == stamp and (program / "program.json").is_file():
+            console.print(f"{program.name}: still valid")
+            continue
+        built = commands.build(checkpoint, target=TARGET, out=program, force=True)
+        console.print(f"{program.name}: {built['neurons']:,} neurons on {built['cores']} cores, {built['seconds']:.1f} s")
+        _set_stamp(folder, program.name, stamp)
+
+
+def _run(folder: Path, name: str, data: digits.Split) -> Result:
+    """Every held-out image in Lava and in the interpreter, float and integer."""
+    program_folder = folder / f"{name}-{TARGET}"
+    program = Program.load(program_folder)
+    images, labels = data.test_x.numpy(), data.test_y.numpy()
+    described = f"{len(images)} held-out digits"
+    with Bars(quiet=False) as bars:
+        trained = driver.ReferenceBackend().run(program.trained, images, progress=bars.task(f"{name}, float"))
+        integer = driver.run(program, images, labels=labels, backend="reference", progress=bars.task(f"{name}, integer"))
+        lava = driver.run(
+            program, images, labels=labels, backend="lava", data=described, progress=bars.task(f"{name}, Lava")
+        )
+    commands.write_report(program_folder, program, lava.activity)
+    mine, theirs = integer.summary(), lava.summary()
+    return Result(
+        name=name,
+        program=program,
+        accuracy_float=driver.accuracy(trained, labels) or 0.0,
+        accuracy_integer=integer.accuracy or 0.0,
+        accuracy_lava=lava.accuracy or 0.0,
+        equal=all(mine[key] == theirs[key] for key in ("spike_hash", "output_hash")),
+        reports={chip: _report(program, lava, chip) for chip in CHIPS},
+    )
+
+
+def _report(program: Program, run: driver.Run, chip: str) -> Report | CapacityError:
+    try:
+        return commands.make_report(program, run.activity, load_profile(chip))
+    except CapacityError as error:
+        return error
+
+
+def _show(results: list[Result]) -> None:
+    table = Table(title="scikit-learn digits, held out", title_justify="left")
+    table.add_column("")
+    for result in results:
+        table.add_column(result.name, justify="right")
+
+    def row(label: str, *cells: str) -> None:
+        table.add_row(label, *cells)
+
+    def priced(chip: str, key: str, unit: object) -> list[str]:
+        reports = [result.reports[chip] for result in results]
+        return [NO_FIT if isinstance(each, CapacityError) else _priced(each, key) for each in reports]
+
+    row("time steps", *(str(result.program.integer.timesteps) for result in results))
+    row("accuracy, float", *(f"{result.accuracy_float:.2%}" for result in results))
+    row("accuracy, integer", *(f"{result.accuracy_integer:.2%}" for result in results))
+    row("accuracy, Lava", *(f"{result.accuracy_lava:.2%}" for result in results))
+    row("Lava = interpreter", *("every spike" if result.equal else "DIFFERS" for result in results))
+    row("cores", *(str(result.program.mapping.cores) for result in results))
+    for chip in CHIPS:
+        row(f"latency, {chip}", *priced(chip, "latency_ns", duration))
+        row(f"energy, {chip}", *priced(chip, "energy_pj", energy))
+        row("  without static power", *priced(chip, "dynamic_pj", energy))
+    console.print(table)
+
+
+NO_FIT = "does not fit"
+
+
+def _priced(report: Report, key: str) -> str:
+    if key == "latency_ns":
+        return duration(report["latency_ns"])
+    parts = report["energy_pj"]
+    return energy(parts["total"] if key == "energy_pj" else parts["total"] - parts["static"])
+
+
+def _digest(*paths: Path, extra: str = "") -> str:
+    digest = hashlib.sha256(extra.encode())
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _stamps(folder: Path) -> dict[str, str]:
+    try:
+        stamps = json.loads((folder / "stamps.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamps if isinstance(stamps, dict) else {}
+
+
+def _stamp(folder: Path, name: str) -> str | None:
+    return _stamps(folder).get(name)
+
+
+def _set_stamp(folder: Path, name: str, stamp: str) -> None:
+    text = json.dumps({**_stamps(folder), name: stamp}, indent=1)
+    commands.write_whole(folder / "stamps.json", text.encode())
+
+
+if __name__ == "__main__":
+    with orderly_signals():
+        main()
