@@ -1,4 +1,4 @@
-"""The whole way on real data: train three spiking networks, compile them, run them in Lava, and price them on two chips.
+"""The whole way on real data: train three spiking networks, compile them, run them in Lava, price them on two chips.
 
     python examples/demo.py [--out build/demo]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def _train(folder: Path, data: digits.Split) -> None:
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task("", total=2.0)
         models = digits.train_vgg(lambda what, done: bar.update(task, description=what, completed=done))
-        models["resnet"] = digits.train_resnet(lambda what, done: bar.update(task, description=what, completed=1 + done))
+        models["resnet"] = digits.train_resnet(
+            lambda what, done: bar.update(task, description=what, completed=1 + done)
+        )
     for name, (recipe, timesteps) in NETWORKS.items():
         snn.save(
             models[recipe],
@@ -97,7 +100,8 @@ def _build(folder: Path) -> None:
             console.print(f"{program.name}: still valid")
             continue
         built = commands.build(checkpoint, target=TARGET, out=program, force=True)
-        console.print(f"{program.name}: {built['neurons']:,} neurons on {built['cores']} cores, {built['seconds']:.1f} s")
+        size = f"{built['neurons']:,} neurons on {built['cores']} cores"
+        console.print(f"{program.name}: {size}, {built['seconds']:.1f} s")
         _set_stamp(folder, program.name, stamp)
 
 
@@ -109,7 +113,9 @@ def _run(folder: Path, name: str, data: digits.Split) -> Result:
     described = f"{len(images)} held-out digits"
     with Bars(quiet=False) as bars:
         trained = driver.ReferenceBackend().run(program.trained, images, progress=bars.task(f"{name}, float"))
-        integer = driver.run(program, images, labels=labels, backend="reference", progress=bars.task(f"{name}, integer"))
+        integer = driver.run(
+            program, images, labels=labels, backend="reference", progress=bars.task(f"{name}, integer")
+        )
         lava = driver.run(
             program, images, labels=labels, backend="lava", data=described, progress=bars.task(f"{name}, Lava")
         )
@@ -122,13 +128,13 @@ def _run(folder: Path, name: str, data: digits.Split) -> Result:
         accuracy_integer=integer.accuracy or 0.0,
         accuracy_lava=lava.accuracy or 0.0,
         equal=all(mine[key] == theirs[key] for key in ("spike_hash", "output_hash")),
-        reports={chip: _report(program, lava, chip) for chip in CHIPS},
+        reports={chip: _report(program, lava, chip, images) for chip in CHIPS},
     )
 
 
-def _report(program: Program, run: driver.Run, chip: str) -> Report | CapacityError:
+def _report(program: Program, run: driver.Run, chip: str, samples: np.ndarray) -> Report | CapacityError:
     try:
-        return commands.make_report(program, run.activity, load_profile(chip))
+        return commands.report_elsewhere(program, run.activity, load_profile(chip), samples)
     except CapacityError as error:
         return error
 
@@ -142,9 +148,9 @@ def _show(results: list[Result]) -> None:
     def row(label: str, *cells: str) -> None:
         table.add_row(label, *cells)
 
-    def priced(chip: str, key: str, unit: object) -> list[str]:
+    def priced(chip: str, price: Callable[[Report], str]) -> list[str]:
         reports = [result.reports[chip] for result in results]
-        return [NO_FIT if isinstance(each, CapacityError) else _priced(each, key) for each in reports]
+        return ["refused" if isinstance(each, CapacityError) else price(each) for each in reports]
 
     row("time steps", *(str(result.program.integer.timesteps) for result in results))
     row("accuracy, float", *(f"{result.accuracy_float:.2%}" for result in results))
@@ -153,20 +159,23 @@ def _show(results: list[Result]) -> None:
     row("Lava = interpreter", *("every spike" if result.equal else "DIFFERS" for result in results))
     row("cores", *(str(result.program.mapping.cores) for result in results))
     for chip in CHIPS:
-        row(f"latency, {chip}", *priced(chip, "latency_ns", duration))
-        row(f"energy, {chip}", *priced(chip, "energy_pj", energy))
-        row("  without static power", *priced(chip, "dynamic_pj", energy))
+        row(f"latency, {chip}", *priced(chip, lambda report: duration(report["latency_ns"])))
+        row(f"energy, {chip}", *priced(chip, lambda report: energy(report["energy_pj"]["total"])))
+        row("  without static power", *priced(chip, _dynamic_energy))
     console.print(table)
+    for result in results:
+        for chip, report in result.reports.items():
+            if isinstance(report, CapacityError):
+                console.print(f"{result.name} on {chip} is refused: {report}", markup=False)
+    fewer, more = (result.reports[CHIPS[0]] for result in results if result.name in ("vgg-t1", "vgg-t5"))
+    if not isinstance(fewer, CapacityError) and not isinstance(more, CapacityError):
+        ratio = more["memory_accesses"]["total"] / fewer["memory_accesses"]["total"]
+        console.print(f"T = 1 makes {ratio:.1f} times fewer memory accesses than T = 5, and keeps no membrane")
 
 
-NO_FIT = "does not fit"
-
-
-def _priced(report: Report, key: str) -> str:
-    if key == "latency_ns":
-        return duration(report["latency_ns"])
+def _dynamic_energy(report: Report) -> str:
     parts = report["energy_pj"]
-    return energy(parts["total"] if key == "energy_pj" else parts["total"] - parts["static"])
+    return energy(parts["total"] - parts["static"])
 
 
 def _digest(*paths: Path, extra: str = "") -> str:

@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurocompile.driver import Options, compile, run, verify_program
+    from neurocompile.driver import compile, run, verify_program
     from neurocompile.errors import NeurocompileError
-    from neurocompile.program import Program
+    from neurocompile.program import Options, Program
 
 _HOMES = {
     "NeurocompileError": "neurocompile.errors",
-    "Options": "neurocompile.driver",
+    "Options": "neurocompile.program",
     "Program": "neurocompile.program",
     "compile": "neurocompile.driver",
     "run": "neurocompile.driver",

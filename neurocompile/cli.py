@@ -62,7 +62,7 @@ def build(
 ) -> None:
     """Compile a checkpoint into a program folder."""
     from neurocompile import commands, terminal
-    from neurocompile.driver import Options
+    from neurocompile.program import Options
 
     if reset not in (None, "zero"):
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")

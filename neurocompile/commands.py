@@ -22,10 +22,9 @@ from neurocompile.hardware.target import load_target
 from neurocompile.ir.interpret import Trace
 from neurocompile.ir.nodes import Array, Shape
 from neurocompile.ir.text import to_text
-from neurocompile.mapping import map_graph
-from neurocompile.program import Program, check_free, retime_for
+from neurocompile.program import Options, Program, check_free
 from neurocompile.reports import compare as side_by_side
-from neurocompile.reports.data import report_data
+from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.html import to_html
 from neurocompile.resources import list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
@@ -41,7 +40,7 @@ def build(
     out: Path | None = None,
     force: bool = False,
     calibration: Path | None = None,
-    options: driver.Options | None = None,
+    options: Options | None = None,
     model: str | None = None,
     input_shape: Shape | None = None,
     timesteps: int | None = None,
@@ -109,9 +108,9 @@ def report(
 ) -> dict[str, Any]:  # fmt: skip
     """The report of a program on its own or another profile."""
     program = Program.load(folder)
-    activity = _activity(folder, program, input_file, limit)
+    activity, samples = _activity(folder, program, input_file, limit)
     chip = program.profile if profile is None else load_profile(profile)
-    result = make_report(program, activity, chip)
+    result = report_elsewhere(program, activity, chip, samples)
     if html is not None:
         write_whole(html, to_html(result).encode())
     return result
@@ -125,10 +124,10 @@ def compare(
     reports = []
     for folder in folders:
         program = Program.load(folder)
-        activity = _activity(folder, program, input_file, limit)
+        activity, samples = _activity(folder, program, input_file, limit)
         for chip in chips or [program.profile]:
             try:
-                reports.append(make_report(program, activity, chip))
+                reports.append(report_elsewhere(program, activity, chip, samples))
             except (CapacityError, GraphError) as error:
                 # a chip that cannot hold the network shows why in place of numbers
                 reports.append(side_by_side.refused(program.name, chip.name, error))
@@ -155,18 +154,33 @@ def targets(name: str | None) -> dict[str, Any]:
     return {"targets": [load_target(each).model_dump(mode="json") for each in names]}
 
 
-def make_report(program: Program, activity: Activity, chip: Profile) -> dict[str, Any]:
-    """The report of a program on a chip; CapacityError or GraphError where the chip cannot hold it."""
+def make_report(program: Program, activity: Activity) -> Report:
+    """The report of a program on its own chip."""
+    return report_data(program.mapped, program.mapping, activity, program.profile)
+
+
+def report_elsewhere(program: Program, activity: Activity, chip: Profile, samples: Array | None = None) -> Report:
+    """The report of the same network compiled for ``chip``; CapacityError or GraphError where it cannot be.
+
+    Its spikes are counted anew where ``samples`` are given; else they are those of ``program``, which the report says.
+    """
     if chip == program.profile:
-        mapped, mapping = program.mapped, program.mapping
-    else:
-        mapped, mapping = retime_for(chip).run(program.integer), map_graph(program.integer, chip)
-    return report_data(mapped, mapping, activity, chip)
+        return make_report(program, activity)
+    other = driver.retarget(program, chip)
+    if samples is not None:
+        activity = driver.run(other, samples, backend="reference", data=activity.data).activity
+    result = make_report(other, activity)
+    if samples is None and other.integer.hash != program.integer.hash:
+        note = (
+            f"Spikes were counted with {program.profile.name}'s widths; give --input to count them with {chip.name}'s."
+        )
+        result["notes"].append(note)
+    return result
 
 
 def write_report(folder: Path, program: Program, activity: Activity) -> None:
     """The files of a program folder that depend on what the network did with some data."""
-    result = make_report(program, activity, program.profile)
+    result = make_report(program, activity)
     activity.save(folder)
     write_whole(folder / "report.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     write_whole(folder / "report.html", to_html(result).encode())
@@ -198,7 +212,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def _npz(trace: Trace) -> bytes:
     """``outputs/NAME`` (N, *shape) and ``events/NAME`` (N, T, *shape)."""
     buffer = io.BytesIO()
-    arrays = {f"outputs/{name}": array for name, array in trace.outputs.items()}
+    arrays: dict[str, Any] = {f"outputs/{name}": array for name, array in trace.outputs.items()}
     arrays |= {f"events/{name}": array for name, array in trace.events.items()}
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -220,13 +234,15 @@ def _samples(
     return samples, labels, f"{len(samples)} samples of {input_file.name}"
 
 
-def _activity(folder: Path, program: Program, input_file: Path | None, limit: int | None) -> Activity:
-    """What the program did with ``input_file``, or in its last run."""
+def _activity(
+    folder: Path, program: Program, input_file: Path | None, limit: int | None
+) -> tuple[Activity, Array | None]:
+    """What the program does with ``input_file``, and its samples; or what it did in its last run."""
     if input_file is None and limit is None:
         if not (folder / "activity.json").is_file():
             raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
         activity = Activity.load(folder)
         activity.check(program.integer)
-        return activity
+        return activity, None
     samples, _, data = _samples(program, input_file, None, limit)
-    return driver.run(program, samples, backend="reference", data=data).activity
+    return driver.run(program, samples, backend="reference", data=data).activity, samples

@@ -29,21 +29,12 @@ from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
-from neurocompile.program import Program
+from neurocompile.program import Options, Program
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 AfterPass = Callable[[str, Graph, float], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user may choose about a build. ``bits``: weight bits, 1 to 8 (None: the target's). ``reset_zero``:
-    neurons reset to zero instead of by subtraction."""
-
-    bits: int | None = None
-    reset_zero: bool = False
 
 
 def compile(
@@ -74,8 +65,22 @@ def compile_graph(
     after_pass: AfterPass | None = None,
 ) -> Program:
     """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
-    options = options or Options()
-    profile = load_profile(target.profile)
+    return _compile(graph, target, load_profile(target.profile), calibration, options or Options(), after_pass)
+
+
+def retarget(program: Program, profile: Profile) -> Program:
+    """The same trained network, compiled with the same options for another chip."""
+    return _compile(program.trained, program.target, profile, program.calibration, program.options, None)
+
+
+def _compile(
+    graph: Graph,
+    target: Target,
+    profile: Profile,
+    calibration: Array | None,
+    options: Options,
+    after_pass: AfterPass | None,
+) -> Program:
     if calibration is not None:
         check_samples(graph, calibration)
         calibration = np.asarray(calibration, np.float32)
@@ -84,7 +89,7 @@ def compile_graph(
     numerics = numerics_of(profile, options.bits or target.options.weight_bits, target.options.payload_bits)
     integer = PassManager((Quantize(numerics, calibration),), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
-    return Program(graph.name, target, profile, graph, integer, mapping, calibration)
+    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
 
 
 def lowering(options: Options) -> tuple[Pass, ...]:
@@ -111,6 +116,7 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
         decay_bits=chip.decay_bits.count,
         threshold_bits=chip.threshold_range[1].bit_length() + 1,
         threshold_step_bits=chip.threshold_step_bits.count,
+        bias_bits=chip.bias_bits.count,
         accumulator_bits=chip.accumulator_bits.count,
         current_overflow=chip.current_overflow,
         membrane_overflow=chip.membrane_overflow,

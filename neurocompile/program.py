@@ -8,6 +8,7 @@ its place and renamed, so a killed build leaves nothing half-made.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -43,11 +44,20 @@ _LARGEST_JSON_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the user may choose about a build. ``bits``: weight bits, 1 to 8 (None: the target's). ``reset_zero``:
+    neurons reset to zero instead of by subtraction."""
+
+    bits: int | None = None
+    reset_zero: bool = False
+
+
+@dataclass(frozen=True)
 class Program:
     """A network compiled for a target.
 
     ``trained``: the traced float graph. ``integer``: what the chip computes, all layers within one time step.
-    ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any.
+    ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any. ``options``: how it was built.
     """
 
     name: str
@@ -57,6 +67,7 @@ class Program:
     integer: Graph
     mapping: Mapping
     calibration: Array | None = None
+    options: Options = Options()
 
     @cached_property
     def mapped(self) -> Graph:
@@ -132,6 +143,7 @@ class Program:
             "version": VERSION,
             "name": self.name,
             "target": self.target.model_dump(mode="json"),
+            "options": dataclasses.asdict(self.options),
             "profile": profile_to_dict(self.profile),
             "graphs": graphs,
             "hashes": {"trained": self.trained.hash, "integer": self.integer.hash},
@@ -184,7 +196,15 @@ class Program:
             integer=graphs["integer"],
             mapping=mapping,
             calibration=arrays.get("calibration"),
+            options=_options(document["options"]),
         )
+
+
+def _options(plain: Map[str, Any]) -> Options:
+    bits, reset_zero = plain["bits"], plain["reset_zero"]
+    if not (bits is None or type(bits) is int) or type(reset_zero) is not bool:
+        raise InputError(f"{_JSON}: options are {plain!r:.60}; the file is damaged, build the program again")
+    return Options(bits, reset_zero)
 
 
 def retime_for(profile: Profile) -> Retime:

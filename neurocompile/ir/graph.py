@@ -73,7 +73,8 @@ class Graph:
             node, sources = self.node(name), self._inputs[name]
             wanted = node.arity
             if (not sources) if wanted is None else (len(sources) != wanted):
-                raise GraphError(f"{name}: {node.kind} takes {wanted or 'one or more'} inputs, has {len(sources)}")
+                count = "one or more" if wanted is None else wanted or "no"
+                raise GraphError(f"{name}: {node.kind} takes {count} inputs, has {len(sources)}")
             try:
                 shapes[name] = node.output_shape(*(shapes[source] for source in sources))
             except GraphError as error:

@@ -40,7 +40,7 @@ from neurocompile.ir.populations import Population, Projection, populations
 class Numerics:
     """The widths that a chip offers, in bits, sign included. ``fraction_bits`` is the most that states carry below
     the weight's unit; where ``fraction_bits_fixed`` it is exactly that. Thresholds are multiples of
-    ``2**threshold_step_bits`` in state units."""
+    ``2**threshold_step_bits`` in state units, biases a magnitude of ``bias_bits`` times a power of two (None: any)."""
 
     weight_bits: int = 8
     payload_bits: int = 8
@@ -50,6 +50,7 @@ class Numerics:
     decay_bits: int = 12
     threshold_bits: int = 24
     threshold_step_bits: int = 0
+    bias_bits: int | None = None
     accumulator_bits: int = 24
     current_overflow: Overflow = "wrap"
     membrane_overflow: Overflow = "clip"
@@ -162,17 +163,20 @@ class Quantize:
         finest = numerics.fraction_bits
         if isinstance(soma, Readout) and _nothing_decays(soma) and not numerics.fraction_bits_fixed:
             finest = 0
+        room = min(numerics.threshold_bits, numerics.state_bits)
         coarsest = finest if numerics.fraction_bits_fixed else 0
         needed = 0
         for fraction_bits in range(finest, coarsest - 1, -1):
             candidate = self._integer_soma(soma, population.shape, scale, self._fixed(fraction_bits))
             states = state_range(replace(population, soma=candidate), inputs, graph.timesteps)
             needed = max(state.bits for state in states)
-            if needed <= numerics.state_bits and _threshold_bits(candidate) <= numerics.threshold_bits:
+            if needed <= numerics.state_bits and _threshold_bits(candidate) <= room:
                 return candidate
+        fewer = numerics.weight_bits - max(needed - numerics.state_bits, 1)
+        remedy = f"build with --bits {fewer}" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
         raise CapacityError(
             f"{name}: its state may need {needed} bits over {graph.timesteps} time steps, the chip has "
-            f"{numerics.state_bits}; lower --bits, use fewer time steps, or choose a target with wider states"
+            f"{numerics.state_bits}; {remedy}, or choose a target with wider states"
         )
 
     def _fixed(self, fraction_bits: int) -> FixedPoint:
@@ -197,7 +201,7 @@ class Quantize:
         fields: dict[str, Any] = {
             "leak": np.rint(soma.leak * float(fixed.one)).astype(np.int64),
             "current_leak": np.rint(soma.current_leak * float(fixed.one)).astype(np.int64),
-            "bias": code(soma.bias),
+            "bias": _storable(code(soma.bias), self.numerics.bias_bits),
             "fixed": fixed,
         }
         if isinstance(soma, Readout):
@@ -212,6 +216,15 @@ _IN_WEIGHT_UNITS = ("threshold", "bias", "reset_value")
 
 def _nothing_decays(soma: Neuron | Readout) -> bool:
     return bool((soma.leak == 1).all() and (soma.current_leak == 0).all())
+
+
+def _storable(bias: Array, bits: int | None) -> Array:
+    """``bias`` rounded to a magnitude of ``bits`` times a power of two, as the chip stores it."""
+    if bits is None:
+        return bias
+    step = np.left_shift(1, np.maximum(np.frexp(np.abs(bias).astype(np.float64))[1] - bits, 0))
+    stored: Array = (np.rint(bias / step) * step).astype(np.int64)
+    return stored
 
 
 def _threshold_bits(soma: Neuron | Readout) -> int:

@@ -179,7 +179,14 @@ INTEGERS: list[tuple[Graph, str]] = [
         r"out: threshold 9 does not fit its state of 4 bits \(7\)",
     ),
     (
-        net("integer", ("float", DirectEncoder(), ("input",)), ("fc", DENSE, ("float",)), ("out", INTEGER, ("fc",))),
+        net(
+            "integer",
+            ("float", DirectEncoder(), ("input",)),
+            ("fc", DENSE, ("float",)),
+            ("fc2", DENSE, ("direct",)),
+            ("sum", Add(), ("fc", "fc2")),
+            ("out", INTEGER, ("sum",)),
+        ),
         "float: its integer scale is not declared",
     ),
 ]

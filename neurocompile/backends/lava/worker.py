@@ -133,11 +133,9 @@ def watch(run: Run, caller: int) -> None:
 def _kill_children() -> None:
     """All that multiprocessing started: Lava's processes and its server of shared memory, whose segments the resource
     tracker then frees."""
-    children = multiprocessing.active_children()
-    for child in children:
-        child.kill()
-    for child in children:
-        child.join()
+    for child in multiprocessing.active_children():
+        with contextlib.suppress(ValueError, OSError):  # Lava's thread may be closing it right now
+            child.kill()
 
 
 def main(folder: Path, caller: int) -> int:
@@ -165,6 +163,8 @@ if __name__ == "__main__":
         traceback.print_exc()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _kill_children()
-        sys.stderr.flush()
-        os._exit(status)  # Lava's threads may never end
+        try:
+            _kill_children()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)  # Lava's threads may never end
