@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,7 +19,6 @@ app = typer.Typer(
     name="neurocompile",
     help="Compile trained PyTorch spiking networks for neuromorphic chips.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -62,18 +63,20 @@ def build(
 ) -> None:
     """Compile a checkpoint into a program folder."""
     from neurocompile import commands, terminal
+    from neurocompile.driver import pass_names
     from neurocompile.program import Options
 
     if reset not in (None, "zero"):
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
-    watcher = terminal.PassWatcher(print_after, time_passes=time_passes)
+    options = Options(bits=bits, reset_zero=reset == "zero")
+    watcher = terminal.PassWatcher(pass_names(options), print_after, time_passes=time_passes)
     built = commands.build(
         checkpoint,
         target=target,
         out=out,
         force=force,
         calibration=calibration,
-        options=Options(bits=bits, reset_zero=reset == "zero"),
+        options=options,
         model=model,
         input_shape=_shape(input_shape),
         timesteps=timesteps,
@@ -105,6 +108,8 @@ def run(
             program, input_file, labels, limit, backend=backend, save=save, progress=bars.task("running")
         )
     _emit(result, as_json, quiet, terminal.show_run)
+    if not result["recorded"]:
+        print_note(f"{program} cannot be written, so its report does not know of this run; copy it to where it can be")
 
 
 @app.command()
@@ -266,16 +271,36 @@ def _spread(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
+def print_error(message: str) -> None:
+    print(f"error: {_one_line(message)}", file=sys.stderr)
+
+
+def print_note(message: str) -> None:
+    print(f"note: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message: str) -> str:
+    """Messages quote files and other people's exceptions; none takes a second line or steers the terminal."""
+    line = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for a fault of ours, 2 for what the user can mend, 130 for Ctrl-C."""
-    from neurocompile.console import orderly_signals, print_error
-
-    words = _spread(sys.argv[1:] if arguments is None else arguments)
+    words = _spread(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words
+    status = 0
     try:
-        with orderly_signals():
-            status = typer.main.get_command(app).main(words, prog_name="neurocompile", standalone_mode=False)
+        from neurocompile.console import orderly_signals
+
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # whatever a file is called, it can be shown
+        # not the command's main(), which has a mind of its own about interrupts
+        with orderly_signals(), typer.main.get_command(app).make_context("neurocompile", words) as context:
+            context.command.invoke(context)
         sys.stdout.flush()
+    except typer.Exit as exit:
+        status = exit.exit_code
     except NeurocompileError as error:
         if debug:
             traceback.print_exc()
@@ -285,9 +310,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error("interrupted; nothing was left behind")
         status = 130
     except BrokenPipeError:
-        # whoever read our output has seen enough
-        sys.stderr.close()
-        status = 0
+        # whoever read our output has seen enough; what is still in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(f"{where}{error.strerror or error}; check the path, its permissions and the free space")
+        status = 2
     except MemoryError:
         print_error("not enough memory; use a smaller --limit or a smaller network")
         status = 2
@@ -303,4 +333,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"a fault of neurocompile: {type(error).__name__}: {error}; run it again with --debug and report that"
             )
             status = 1
-    raise SystemExit(status or 0)
+    raise SystemExit(status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,10 +19,11 @@ from neurocompile.costs.activity import Activity
 from neurocompile.errors import CapacityError, GraphError, InputError
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
-from neurocompile.ir.interpret import Trace
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import Trace, check_samples
 from neurocompile.ir.nodes import Array, Shape
 from neurocompile.ir.text import to_text
-from neurocompile.program import Options, Program, check_free
+from neurocompile.program import Options, Program, check_free, default_folder, name_errors
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.html import to_html
@@ -55,9 +56,9 @@ def build(
     if out is not None:
         check_free(out, force=force)
     source = read_checkpoint(checkpoint, model=model, input_shape=input_shape, timesteps=timesteps, name=name)
-    folder = out or Path("build") / f"{source.graph.name}-{chosen.name}"
+    folder = default_folder(source.graph.name, chosen.name) if out is None else out
     check_free(folder, force=force)
-    samples = load_samples(calibration) if calibration else source.calibration
+    samples = _load_for(source.graph, calibration) if calibration else source.calibration
     program = driver.compile_graph(source.graph, chosen, calibration=samples, options=options, after_pass=after_pass)
     program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh))
     return {"program": str(folder), **program.summary(), "seconds": time.perf_counter() - start}
@@ -76,13 +77,20 @@ def run(
     """Run a file of samples; the program folder keeps what the network did, for its report."""
     program = Program.load(folder)
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    if save is not None and save.suffix != ".npz":
-        raise InputError(f"--save is {save}; give a file that ends in .npz")
+    if save is not None:
+        if save.suffix != ".npz":
+            raise InputError(f"--save is {save}; give a file that ends in .npz")
+        _check_place(save)
     result = driver.run(program, samples, labels=labels, backend=backend, data=data, progress=progress)
     if save is not None:
         write_whole(save, _npz(result.trace))
-    write_report(folder, program, result.activity)
-    return {"program": str(folder), **result.summary()}
+    try:
+        write_report(folder, program, result.activity)
+    except OSError:  # such as a folder that is for reading only: the results count all the same
+        recorded = False
+    else:
+        recorded = True
+    return {"program": str(folder), **result.summary(), "recorded": recorded}
 
 
 def verify(
@@ -107,6 +115,8 @@ def report(
     html: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The report of a program on its own or another profile."""
+    if html is not None:
+        _check_place(html)
     program = Program.load(folder)
     activity, samples = _activity(folder, program, input_file, limit)
     chip = program.profile if profile is None else load_profile(profile)
@@ -181,9 +191,13 @@ def report_elsewhere(program: Program, activity: Activity, chip: Profile, sample
 def write_report(folder: Path, program: Program, activity: Activity) -> None:
     """The files of a program folder that depend on what the network did with some data."""
     result = make_report(program, activity)
-    activity.save(folder)
-    write_whole(folder / "report.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
-    write_whole(folder / "report.html", to_html(result).encode())
+    with name_errors(folder), tempfile.TemporaryDirectory(prefix=".neurocompile-", dir=folder) as scratch:
+        fresh = Path(scratch)
+        activity.save(fresh)
+        (fresh / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        (fresh / "report.html").write_text(to_html(result), encoding="utf-8")
+        for path in fresh.iterdir():
+            path.replace(folder / path.name)
 
 
 def _report_on_calibration(program: Program, folder: Path) -> None:
@@ -197,16 +211,22 @@ def _report_on_calibration(program: Program, folder: Path) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
+    _check_place(path)
+    temporary = path.with_name(f".neurocompile-{secrets.token_hex(8)}")
+    with name_errors(path):
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _check_place(path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: folder {path.parent} does not exist; create it first")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file in it")
 
 
 def _npz(trace: Trace) -> bytes:
@@ -229,9 +249,19 @@ def _samples(
             raise InputError(f"--labels {labels_file} needs the samples that they belong to; give --input too")
         few = program.calibration[:limit]
         return few, None, f"{len(few)} calibration samples"
-    samples = load_samples(input_file, limit)
+    samples = _load_for(program.integer, input_file, limit)
     labels = None if labels_file is None else load_labels(labels_file, len(samples))
     return samples, labels, f"{len(samples)} samples of {input_file.name}"
+
+
+def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Array:
+    """Samples of a file, which the graph can take."""
+    samples = load_samples(path, limit)
+    try:
+        check_samples(graph, samples)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return samples
 
 
 def _activity(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 #: a bar appears for work that goes on for longer than this
 _PATIENCE_S = 1.0
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that rich is handling: the command line knows what to do
+
+
+stdout = _Console(highlight=False)
+stderr = _Console(stderr=True, highlight=False)
 
 
 class Bars:
     """Progress bars on stderr, one per piece of work, that appear when the work takes more than a moment."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
+        self.quiet = quiet or not stderr.is_terminal
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -38,7 +43,8 @@ class Bars:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def task(self, label: str) -> _Task:
         return _Task(self._progress, label, self.quiet)
@@ -77,7 +83,3 @@ def orderly_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def print_error(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)

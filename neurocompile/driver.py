@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,11 +83,13 @@ def _compile(
     after_pass: AfterPass | None,
 ) -> Program:
     if calibration is not None:
+        with np.errstate(over="ignore"):  # what overflows is found to be infinite
+            calibration = np.asarray(calibration, np.float32)
         check_samples(graph, calibration)
-        calibration = np.asarray(calibration, np.float32)
     spiking = PassManager(lowering(options), after_pass).run(graph)
     check_neurons(spiking, profile)
-    numerics = numerics_of(profile, options.bits or target.options.weight_bits, target.options.payload_bits)
+    weight_bits = target.options.weight_bits if options.bits is None else options.bits
+    numerics = numerics_of(profile, weight_bits, target.options.payload_bits)
     integer = PassManager((Quantize(numerics, calibration),), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
@@ -102,6 +105,11 @@ def lowering(options: Options) -> tuple[Pass, ...]:
         FoldPooling(),
         SplitProjections(),
     )
+
+
+def pass_names(options: Options) -> list[str]:
+    """All passes of a build, in order."""
+    return [*(each.name for each in lowering(options)), Quantize.name]
 
 
 def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numerics:
@@ -184,6 +192,7 @@ def run(
     progress: Progress | None = None,
 ) -> Run:
     """Run samples (N, *shape) or (N, T, *shape) on a backend (None: the target's). ``data`` says what they are."""
+    check_labels(program.integer, samples, labels)
     engine = make_backend(backend or program.target.backend)
     graph = program.integer if engine.name == "reference" else program.mapped
     start = time.perf_counter()
@@ -204,12 +213,23 @@ def accuracy(trace: Trace, labels: Array | None) -> float | None:
     if labels is None:
         return None
     (scores, *_) = trace.outputs.values()
-    scores = scores.reshape(len(scores), -1)
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+    return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
+
+
+def check_labels(graph: Graph, samples: Array, labels: Array | None) -> None:
+    """InputError unless there is one label per sample, each the index of one of the network's (first) outputs."""
+    if labels is None:
+        return
+    if labels.shape != samples.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(
-            f"labels range from {labels.min()} to {labels.max()}; the network has {scores.shape[1]} outputs"
+            f"labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape {samples.shape[:1]}"
         )
-    return float((scores.argmax(axis=1) == labels).mean())
+    classes = math.prod(graph.shape(graph.outputs[0]))
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise InputError(
+            f"labels range from {labels.min()} to {labels.max()}; the network has {classes} outputs, "
+            f"so give labels from 0 to {classes - 1}"
+        )
 
 
 def verify_program(
@@ -227,6 +247,7 @@ def verify_program(
     def watch(engine: str) -> Progress | None:
         return progress(engine) if progress else None
 
+    check_labels(program.integer, samples, labels)
     reference = ReferenceBackend()
     trained = reference.run(program.trained, samples, progress=watch("float"))
     integer = reference.run(program.integer, samples, progress=watch("reference"))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shutil
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,7 @@ from neurocompile.hardware.document import Document
 from neurocompile.hardware.profile import Profile, profile_to_dict
 from neurocompile.hardware.target import Target
 from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import check_samples
 from neurocompile.ir.nodes import Array, Neuron, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.ir.saved import from_plain, to_plain
@@ -41,6 +42,7 @@ FORMAT = "neurocompile.program"
 VERSION = 1
 _JSON, _TENSORS = "program.json", "tensors.safetensors"
 _LARGEST_JSON_BYTES = 1 << 28
+_LONGEST_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Options:
 
     bits: int | None = None
     reset_zero: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and not 1 <= self.bits <= 8:
+            raise InputError(f"bits is {self.bits}; choose from 1 to 8")
 
 
 @dataclass(frozen=True)
@@ -117,18 +123,17 @@ class Program:
         tensors = save_tensors(
             {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
         )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            temporary.chmod(0o755)
-            (temporary / _TENSORS).write_bytes(tensors)
-            (temporary / _JSON).write_text(json.dumps(document, indent=1) + "\n")
-            if also:
-                also(temporary)
-            _put(temporary, folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        folder = folder.resolve()  # a link stays, and what it points to is replaced
+        with name_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".neurocompile-", dir=folder.parent) as scratch:
+                fresh = Path(scratch) / "new"
+                fresh.mkdir()
+                (fresh / _TENSORS).write_bytes(tensors)
+                (fresh / _JSON).write_text(json.dumps(document, indent=1) + "\n")
+                if also:
+                    also(fresh)
+                _put(fresh, folder)
 
     def _to_plain(self) -> tuple[dict[str, Any], dict[str, Array]]:
         arrays: dict[str, Array] = {}
@@ -165,14 +170,25 @@ class Program:
                 f"{folder}: format version {document.get('version')!r}, this neurocompile reads version {VERSION}; "
                 "upgrade neurocompile or build the program again"
             )
+        tensors = _read_tensors(folder)
         try:
-            return cls._from_plain(document, _read_tensors(folder))
+            program = cls._from_plain(document, tensors)
         except NeurocompileError as error:
             raise InputError(f"{folder}: {error}") from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(
                 f"{folder}: {_JSON} is damaged ({type(error).__name__}: {error}); build it again"
             ) from error
+        program._check_unchanged(folder, document, tensors)
+        return program
+
+    def _check_unchanged(self, folder: Path, document: Map[str, Any], tensors: Map[str, Array]) -> None:
+        """InputError unless the files say what this program would write: nothing more, nothing less."""
+        written, arrays = self._to_plain()
+        changed = [key for key in sorted(document.keys() | written.keys()) if document.get(key) != written.get(key)]
+        changed += sorted(tensors.keys() ^ arrays.keys())
+        if changed:
+            raise InputError(f"{folder}: {changed[0]!r:.60} is not what the build wrote; build the program again")
 
     @classmethod
     def _from_plain(cls, document: Map[str, Any], arrays: Map[str, Array]) -> Program:
@@ -188,14 +204,17 @@ class Program:
         profile = Profile.from_mapping(document["profile"], f"{_JSON}: profile")
         mapping = Mapping.from_plain(document["mapping"])
         mapping.check(graphs["integer"], profile)
+        calibration = arrays.get("calibration")
+        if calibration is not None:
+            check_samples(graphs["trained"], calibration)
         return cls(
-            name=str(document["name"]),
+            name=check_name(document["name"]),
             target=Target.from_document(Document(f"{_JSON}: target", document["target"])),
             profile=profile,
             trained=graphs["trained"],
             integer=graphs["integer"],
             mapping=mapping,
-            calibration=arrays.get("calibration"),
+            calibration=calibration,
             options=_options(document["options"]),
         )
 
@@ -213,8 +232,28 @@ def retime_for(profile: Profile) -> Retime:
     return Retime(None if longest is None else longest.count)
 
 
+def check_name(name: object) -> str:
+    """The name of a program; InputError where it could not be shown."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise InputError(f"the network's name is {name!r:.60}; it must be printable text, so build with another --name")
+    return name
+
+
+def default_folder(name: str, target: str) -> Path:
+    """build/NAME-TARGET; InputError where the name, which comes from the checkpoint, is not that of one folder."""
+    folder = f"{check_name(name)}-{target}"
+    if "/" in name or os.sep in name or name.startswith(".") or len(os.fsencode(folder)) > _LONGEST_NAME_BYTES:
+        raise InputError(
+            f"the network's name is {name!r:.60}, which cannot name a folder; give another with --name, or give --out"
+        )
+    return Path("build") / folder
+
+
 def check_free(folder: Path, *, force: bool) -> None:
     """InputError unless ``folder`` can be written: it is not there, or it is a program and ``force`` is given."""
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: nothing can be written in {above}; choose another --out")
     if not folder.exists():
         return
     if not (folder / _JSON).is_file():
@@ -223,19 +262,27 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise InputError(f"{folder} exists; give --force to replace it, or choose another --out")
 
 
-def _put(temporary: Path, folder: Path) -> None:
-    """Rename ``temporary`` to ``folder``; what was there goes aside first and is removed last."""
-    aside = temporary.with_name(f"{temporary.name}.old")
-    if folder.exists():
-        folder.rename(aside)
+def _put(fresh: Path, folder: Path) -> None:
+    """Rename ``fresh`` to ``folder``; what was there goes beside ``fresh``, to be removed with it."""
+    aside = fresh.with_name("old")
     try:
-        temporary.rename(folder)
+        if folder.exists():
+            folder.rename(aside)
+        fresh.rename(folder)
     except BaseException:
-        if aside.exists():
+        if aside.exists() and not folder.exists():
             aside.rename(folder)
         raise
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(aside)
+
+
+@contextlib.contextmanager
+def name_errors(path: Path) -> Iterator[None]:
+    """An OSError within is told of ``path``, not of the temporary file on the way to it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

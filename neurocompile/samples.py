@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def load_samples(path: Path, limit: int | None = None) -> Array:
 
 
 def load_labels(path: Path, count: int) -> Array:
-    """The labels of the first ``count`` samples: int64 (count,)."""
+    """The labels of the first ``count`` samples: integers (count,)."""
     labels = _load(path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InputError(
@@ -39,54 +39,81 @@ def load_labels(path: Path, count: int) -> Array:
         raise InputError(
             f"{path}: {len(labels)} labels for {count} samples; give a label for each, or a smaller --limit"
         )
-    return np.asarray(labels[:count], np.int64)
+    return np.asarray(labels[:count])
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> Array:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give {_KINDS}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; give {_KINDS}")
     loaders = {".npy": _load_npy, ".npz": _load_npz, ".pt": _load_pt}
     if path.suffix not in loaders:
-        raise InputError(f"{path}: files ending in {path.suffix or 'nothing'!r} are not read; give {_KINDS}")
+        raise InputError(f"{path}: is no file of arrays by its name; give {_KINDS}")
     return loaders[path.suffix](path)
 
 
-def _load_npy(path: Path) -> Any:
+def _load_npy(path: Path) -> Array:
     try:
         # a memory map: a header that claims more than the file holds is refused, and --limit reads only its part
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path}: not a readable .npy array ({_first_line(error)}); save it again with np.save"
-        ) from error
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OverflowError, OSError, EOFError, SyntaxError) as error:
+        raise InputError(f"{path}: not a readable .npy array ({_reason(error)}); save it again with np.save") from error
+    return array
 
 
-def _load_npz(path: Path) -> Any:
+def _load_npz(path: Path) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if len(archive.files) != 1:
                 raise InputError(
                     f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone"
                 )
-            return archive[archive.files[0]]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file ({_first_line(error)}); save it with np.savez") from error
+            array = archive[archive.files[0]]
+            if not isinstance(array, np.ndarray):
+                raise InputError(f"{path}: {archive.files[0]} in it is no array; save one with np.savez")
+            return array
+    except MemoryError as error:
+        raise InputError(f"{path}: its array claims more memory than there is; save it again with np.savez") from error
+    except (
+        ValueError,
+        OverflowError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
+        raise InputError(f"{path}: not a readable .npz file ({_reason(error)}); save it again with np.savez") from error
 
 
-def _load_pt(path: Path) -> Any:
-    import pickle
-
+def _load_pt(path: Path) -> Array:
     import torch
 
     try:
-        tensor = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: not a readable tensor file ({_first_line(error)}); save one tensor") from error
-    if not isinstance(tensor, torch.Tensor) or tensor.is_complex() or tensor.is_sparse:
-        raise InputError(f"{path}: holds a {type(tensor).__name__}, not one dense real tensor; save the tensor alone")
-    plain = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-    return plain.detach().numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # about old kinds of files and tensors, which are refused below or do no harm
+            tensor = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises half a dozen types for files that are damaged or are something else
+        raise InputError(f"{path}: not a readable tensor file; save one tensor with torch.save") from error
+    if not isinstance(tensor, torch.Tensor):
+        raise InputError(f"{path}: holds a {type(tensor).__name__}, not a tensor; save the tensor alone")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+        raise InputError(f"{path}: its tensor is {kind}; save it dense, real and from the CPU")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise InputError(
+            f"{path}: its tensor claims {tensor.numel():,} values and holds fewer; save tensor.contiguous()"
+        )
+    # NumPy has no narrower floating-point numbers than float16
+    plain = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
+    array: Array = plain.detach().numpy()
+    return array
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return "it holds pickled Python objects, which are never opened"
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -19,7 +19,9 @@ from neurocompile.reports.terminal import print_report
 class PassWatcher:
     """Prints graphs and times while the passes run, on stderr: stdout is the command's own."""
 
-    def __init__(self, print_after: str | None, *, time_passes: bool) -> None:
+    def __init__(self, names: Sequence[str], print_after: str | None, *, time_passes: bool) -> None:
+        if print_after not in (None, "all", *names):
+            raise InputError(f"--print-after is {print_after!r}; choose one of all, {', '.join(names)}")
         self._print_after, self._time_passes = print_after, time_passes
         self._times: list[tuple[str, float]] = []
 
@@ -30,9 +32,6 @@ class PassWatcher:
             stderr.print(to_text(graph), markup=False, soft_wrap=True, end="")
 
     def finish(self) -> None:
-        names = [name for name, _ in self._times]
-        if self._print_after not in (None, "all", *names):
-            raise InputError(f"--print-after is {self._print_after!r}; choose one of all, {', '.join(names)}")
         if self._time_passes:
             for name, seconds in self._times:
                 stderr.print(f"{seconds * 1e3:10.2f} ms  {name}", markup=False)

@@ -114,8 +114,8 @@ class Builder:
         reach = tuple(each * (size - 1) + 1 for each, size in zip(dilation, kernel, strict=True))
         if reach[0] > height + 2 * padding[0] or reach[1] > width + 2 * padding[1]:
             kernel, dilation = (1, 1), (1, 1)
-        channels = channels or self.pick(1, 2, 3, 4)
-        groups = self.pick(1, 1, 2) if within % 2 == 0 and channels % 2 == 0 else 1
+        channels = channels or self.pick(2, 1, 4, 3)
+        groups = self.pick(1, 2, 2) if within % 2 == 0 and channels % 2 == 0 else 1
         weight = self.weights((channels, within // groups, *kernel))
         bias = self.pick(None, self.fractions(-1, 1, (channels,)))
         return self.add(
@@ -152,7 +152,8 @@ class Builder:
         """A batch norm whose factor is a power of two, of any sign, or zero; ``shifted`` False: it adds nothing."""
         channels = self.shapes[source][:1]
         deviation = self.rng.choice([0.5, 1.0, 2.0], channels)
-        gamma = self.rng.choice([1.0, 0.5, -1.0, 0.0] if not self.exact else [1.0, -1.0, 0.0], channels)
+        signs = self.pick([1.0, 0.5, -1.0], [1.0, -1.0, 0.0])
+        gamma = self.rng.choice([sign for sign in signs if not self.exact or sign != 0.5], channels)
         if self.exact:
             deviation = np.ones(channels)
         mean = self.fractions(-1, 1, channels)
@@ -182,7 +183,7 @@ class Builder:
             current_leak=self.pick(np.array(0.0), self.leak(shape)),
             bias=self.pick(np.array(0.0), self.parameter(-1, 1, shape)),
             reset_value=self.parameter(-1, 1, shape) if reset == "set" else np.array(0.0),
-            order=self.pick("integrate_first", "fire_first"),
+            order=self.pick("integrate_first", "integrate_first", "fire_first"),
             compare=self.pick("above", "at_or_above"),
             reset=reset,
             leaky_reset=self.pick(True, False) if reset == "subtract" else True,
@@ -202,7 +203,7 @@ class Builder:
         if self.pick(False, False, True):
             x = self.norm(x, shifted=not convolve)
         x = self.conv(x) if convolve else self.linear(x, self.pick(1, 3, 5))
-        if self.pick(False, True):
+        if self.pick(True, True, False):
             x = self.norm(self.nothing(x))
         if convolve and self.pick(False, True):
             x = self.pool(self.nothing(x), padded=False)
@@ -254,10 +255,10 @@ def networks(
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     build = Builder(draw, rng, exact=exact, poisson=poisson)
     image = build.pick(True, True, False)
-    shape = (build.pick(1, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
+    shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
-    for _ in range(draw(st.integers(0, depth))):
-        x = build.pick(build.layer, build.layer, build.residual, build.shared)(x)
+    for _ in range(build.pick(*range(1, depth + 1), 0)):
+        x = build.pick(build.layer, build.layer, build.residual, build.residual, build.shared)(x)
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):
         x = build.linear(build.pool(x, padded=True) if build.pick(False, True) else x, build.pick(1, 3))
@@ -315,8 +316,9 @@ def integer_networks(draw: DrawFn, widths: SearchStrategy[Numerics] | None = Non
     """A graph of stage "integer"; ``options`` are those of ``networks``. ``widths`` must be ample: what does not fit
     is drawn anew, which Hypothesis complains about when it is frequent."""
     graph = lower(draw(networks(**options)))
+    chosen = draw(numerics() if widths is None else widths)
     try:
-        return PassManager((Quantize(draw(widths or numerics())),)).run(graph)
+        return PassManager((Quantize(chosen),)).run(graph)
     except CapacityError:
         reject()
 

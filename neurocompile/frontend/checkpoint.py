@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError, NeurocompileError
@@ -45,25 +46,30 @@ def read_checkpoint(
                 f"{path}: the checkpoint says input shape {shape}, --input-shape says {input_shape}; drop it"
             )
         calibration = None if checkpoint.calibration is None else checkpoint.calibration.numpy()
-        steps = timesteps or checkpoint.timesteps
+        steps = checkpoint.timesteps if timesteps is None else timesteps
         wiring, state = checkpoint.wiring, checkpoint.model.state_dict()
         return Source(from_wiring(wiring, state, shape, steps, name or checkpoint.name), calibration)
     if input_shape is None or timesteps is None:
         missing = "--input-shape (such as 1,8,8)" if input_shape is None else "--timesteps (such as 5)"
         raise InputError(f"{path}: a network made by --model {model} needs {missing} too")
+    state = snn.load_state(path)
     module = _make(model)
-    snn.load_into(module, snn.load_state(path))
-    return Source(from_module(module.eval(), input_shape, timesteps, name or path.stem), None)
+    try:
+        snn.load_into(module, state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Source(from_module(module, input_shape, timesteps, name or path.stem), None)
 
 
 def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
     """A module in memory and a batch of inputs (N, *shape), which gives the shape and the calibration data."""
-    batch = np.asarray(example_input.detach().cpu()) if hasattr(example_input, "detach") else np.asarray(example_input)
+    batch = example_input.detach().cpu().float() if isinstance(example_input, Tensor) else example_input
+    batch = np.asarray(batch)
     if batch.ndim < 2:
         raise InputError(
             f"example_input has shape {batch.shape}; give a batch (N, features) or (N, channels, height, width)"
         )
-    return Source(from_module(module.eval(), batch.shape[1:], timesteps, name), batch)
+    return Source(from_module(module, batch.shape[1:], timesteps, name), batch)
 
 
 def _make(spec: str) -> nn.Module:
@@ -72,18 +78,21 @@ def _make(spec: str) -> nn.Module:
     if not colon or not module_name or not factory_name:
         raise InputError(f"--model is {spec!r}; it must be package.module:factory, such as mynets.vgg:make")
     # as `python -m` does: the user's own modules are looked for where the user stands
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-        network = factory()
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of our output
+            factory = getattr(importlib.import_module(module_name), factory_name)
+            network = factory()
     except NeurocompileError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"--model {spec}: {type(error).__name__}: {error}; check the name and that it imports"
         ) from error
     finally:
-        sys.path.pop(0)
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
     if not isinstance(network, nn.Module):
         raise InputError(f"--model {spec} gave a {type(network).__name__}; the factory must return a torch.nn.Module")
     return network

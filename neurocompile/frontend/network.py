@@ -63,6 +63,8 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
     for step in wiring.steps:
         if step.name not in needed:
             continue
+        if not step.name.isprintable():
+            raise GraphError(f"layer {step.name!r:.60}: its name is not printable text; rename it")
         inputs = tuple(named[source] for source in step.inputs)
         try:
             if step.op == "input":

@@ -132,11 +132,6 @@ def _check_integers(graph: Graph) -> None:
                 )
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
-        if isinstance(node, Neuron) and node.fixed:
-            largest, room = int(node.threshold.max()), (1 << (node.fixed.state_bits - 1)) - 1
-            if largest > room:
-                bits = node.fixed.state_bits
-                raise GraphError(f"{name}: threshold {largest} does not fit its state of {bits} bits ({room})")
         if isinstance(node, DirectEncoder) and node.scale is None:
             raise GraphError(f"{name}: its integer scale is not declared")
 

@@ -125,4 +125,4 @@ def test_a_flipped_comparison_is_its_mirror(pairs: list[tuple[int, bool]], thres
 )
 def test_formats_that_cannot_be_exact_are_refused(choices: dict[str, object], message: str) -> None:
     with pytest.raises(GraphError, match=message):
-        FixedPoint(**choices)  # type: ignore[arg-type]
+        FixedPoint(**choices)

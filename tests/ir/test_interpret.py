@@ -38,7 +38,7 @@ def one_soma(soma: Soma, steps: int, *, shape: tuple[int, ...] = (1,), stage: st
         ("direct", DirectEncoder(**encoder), ("input",)),
         ("soma", soma, ("direct",)),
     ]
-    return Graph("one", stage, steps, nodes, ("soma",))  # type: ignore[arg-type]
+    return Graph("one", stage, steps, nodes, ("soma",))
 
 
 def spikes(inputs: list[float], **choices: Any) -> list[float]:
@@ -128,7 +128,9 @@ def test_neuron_by_hand(name: str) -> None:
 
 
 def test_every_choice_of_a_neuron_is_worked_by_hand() -> None:
-    worked = {field: {choices.get(field) for _, choices, _ in BY_HAND.values()} for field in ("reset", "spikes", "order")}
+    worked = {
+        field: {choices.get(field) for _, choices, _ in BY_HAND.values()} for field in ("reset", "spikes", "order")
+    }
     assert worked == {
         "reset": {None, "set", "none"},
         "spikes": {None, "signed", "graded"},
@@ -153,9 +155,7 @@ def test_a_spiking_output_is_the_sum_of_its_spikes() -> None:
 def test_integer_arithmetic_by_hand() -> None:
     """Fraction bits 2, leak 3/4 of 2**2: u = trunc(u*3/4) + 4x."""
     fixed = FixedPoint(state_bits=6, fraction_bits=2, decay_bits=2, membrane_overflow="clip", current_overflow="wrap")
-    node = Readout(
-        leak=np.array(3), current_leak=np.array(0), bias=np.array(-1), fixed=fixed
-    )
+    node = Readout(leak=np.array(3), current_leak=np.array(0), bias=np.array(-1), fixed=fixed)
     graph = one_soma(node, 4, stage="integer", scale=1.0, low=-99, high=99)
     # i: 4*3-1=11 | -9 | 27 | 4*9-1=35 -> wraps to 35-64=-29
     # u: 11 | trunc(8.25)-9=-1 | trunc(-.75)+27=27 | trunc(20.25)-29=-9

@@ -35,7 +35,9 @@ def ones(*shape: int) -> Any:
 
 
 def norm(**choices: Any) -> BatchNorm:
-    return BatchNorm(**{"gamma": ones(2), "beta": ones(2), "mean": ones(2), "variance": ones(2), "epsilon": 0.0} | choices)
+    return BatchNorm(
+        **{"gamma": ones(2), "beta": ones(2), "mean": ones(2), "variance": ones(2), "epsilon": 0.0} | choices
+    )
 
 
 WRONG: list[tuple[Callable[[], Node], str]] = [
@@ -50,10 +52,10 @@ WRONG: list[tuple[Callable[[], Node], str]] = [
         lambda: Neuron(threshold=np.array(1), leak=np.array(4097), fixed=FixedPoint()),
         r"Neuron.leak ranges from 4097 to 4097; it must lie in \[0, 4096\]",
     ),
-    (lambda: Neuron(threshold=ones(), reset="clear"), "Neuron.reset is 'clear'; choose one of subtract, set, none"),  # type: ignore[arg-type]
-    (lambda: Neuron(threshold=ones(), order="last"), "Neuron.order is 'last'"),  # type: ignore[arg-type]
-    (lambda: Neuron(threshold=ones(), spikes="many"), "Neuron.spikes is 'many'"),  # type: ignore[arg-type]
-    (lambda: Threshold(threshold=ones(), compare=">"), "Threshold.compare is '>'"),  # type: ignore[arg-type]
+    (lambda: Neuron(threshold=ones(), reset="clear"), "Neuron.reset is 'clear'; choose one of subtract, set, none"),
+    (lambda: Neuron(threshold=ones(), order="last"), "Neuron.order is 'last'"),
+    (lambda: Neuron(threshold=ones(), spikes="many"), "Neuron.spikes is 'many'"),
+    (lambda: Threshold(threshold=ones(), compare=">"), "Threshold.compare is '>'"),
     (lambda: Neuron(threshold=ones(), reset="set", leaky_reset=False), "un-leaked subtraction, but reset is 'set'"),
     (lambda: Neuron(threshold=ones(), max_payload=0), "Neuron.max_payload is 0"),
     (lambda: Neuron(threshold=ones(), phase=-1), "Neuron.phase is -1"),
@@ -71,7 +73,7 @@ WRONG: list[tuple[Callable[[], Node], str]] = [
     (lambda: Conv2d(weight=ones(2, 3, 3, 3), stride=(0, 1)), r"Conv2d.stride is \(0, 1\)"),
     (lambda: Conv2d(weight=ones(2, 3, 3, 3), dilation=(1, 0)), r"Conv2d.dilation is \(1, 0\)"),
     (lambda: Conv2d(weight=ones(2, 3, 3, 3), padding=(-1, 0)), r"Conv2d.padding is \(-1, 0\)"),
-    (lambda: Conv2d(weight=ones(2, 3, 3, 3), padding=(1,)), r"Conv2d.padding is \(1,\)"),  # type: ignore[arg-type]
+    (lambda: Conv2d(weight=ones(2, 3, 3, 3), padding=(1,)), r"Conv2d.padding is \(1,\)"),
     (lambda: Conv2d(weight=ones(2, 3, 3, 3), groups=0), "Conv2d.groups is 0"),
     (lambda: Linear(weight=ones(3)), r"Linear.weight has shape \(3,\); it must be \(out_features, in_features\)"),
     (lambda: Linear(weight=ones(3, 2), bias=ones(2)), r"Linear.bias has shape \(2,\); it must be \(3,\)"),

@@ -28,7 +28,6 @@ from neurocompile.ir.nodes import (
     Scale,
     Soma,
     SumPool2d,
-    Threshold,
 )
 from neurocompile.ir.verify import verify
 
@@ -47,7 +46,7 @@ def net(stage: str, *nodes: Triple, outputs: tuple[str, ...] = ("out",), shape: 
     whole = stage in ("integer", "mapped")
     encoder = DirectEncoder(scale=1.0, low=-3, high=3) if whole else DirectEncoder()
     sources: list[Triple] = [("input", Input(shape=shape), ()), ("direct", encoder, ("input",))]
-    return Graph("net", stage, 2, [*sources, *nodes], outputs)  # type: ignore[arg-type]
+    return Graph("net", stage, 2, [*sources, *nodes], outputs)
 
 
 def projected(*operators: Node, stage: str = "spiking", soma: Soma = FLOAT, shape: tuple[int, ...] = (2,)) -> Graph:
@@ -175,10 +174,6 @@ INTEGERS: list[tuple[Graph, str]] = [
     (projected(replace(DENSE, weight_bits=2), stage="integer", soma=INTEGER), r"magnitude 3 does not fit 2 bits \(1\)"),
     (projected(DENSE, stage="integer", soma=replace(INTEGER, fixed=None)), "out: its fixed-point format is not"),
     (
-        projected(DENSE, stage="integer", soma=replace(INTEGER, fixed=FixedPoint(state_bits=4))),
-        r"out: threshold 9 does not fit its state of 4 bits \(7\)",
-    ),
-    (
         net(
             "integer",
             ("float", DirectEncoder(), ("input",)),
@@ -205,11 +200,6 @@ def test_one_bit_holds_minus_one_and_one() -> None:
         verify(projected(replace(signs, weight=signs.weight * 2), stage="integer", soma=INTEGER))
 
 
-def test_a_stateless_threshold_may_be_wider_than_any_state() -> None:
-    threshold = Threshold(threshold=np.array(-999), bias=ZERO, fixed=FixedPoint(state_bits=4))
-    verify(projected(DENSE, stage="integer", soma=threshold))
-
-
 @pytest.mark.parametrize(("phase", "steps"), [(1, 2), (2, 1), (0, 1)])
 def test_phases_and_delays_agree(phase: int, steps: int) -> None:
     graph = projected(Delay(steps=steps), DENSE, stage="mapped", soma=replace(INTEGER, phase=phase))
@@ -220,5 +210,3 @@ def test_phases_and_delays_agree(phase: int, steps: int) -> None:
 def test_every_projection_takes_a_step() -> None:
     with pytest.raises(GraphError, match="arrive after 0 steps; run the retime pass"):
         verify(projected(DENSE, stage="mapped", soma=INTEGER))
-
-

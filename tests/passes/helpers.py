@@ -13,7 +13,9 @@ from neurocompile.ir.nodes import Array, BatchNorm, DirectEncoder, Input, Neuron
 Triple = tuple[str, Node, tuple[str, ...]]
 
 
-def net(*nodes: Triple, shape: Shape = (2,), steps: int = 3, outputs: tuple[str, ...] = ("out",), **choices: Any) -> Graph:
+def net(
+    *nodes: Triple, shape: Shape = (2,), steps: int = 3, outputs: tuple[str, ...] = ("out",), **choices: Any
+) -> Graph:
     """input -> "direct" -> ``nodes``; the traced graph, unless ``stage`` says otherwise."""
     sources: list[Triple] = [("input", Input(shape=shape), ()), ("direct", DirectEncoder(), ("input",))]
     return Graph("net", choices.get("stage", "traced"), steps, [*sources, *nodes], outputs)

@@ -122,7 +122,9 @@ REFUSED: list[tuple[Graph, str]] = [
         "bn: cannot be fused into fc, whose output end reads too; give the batch norm a layer of its own",
     ),
     (
-        behind_neuron(("conv", Conv2d(weight=quarters(2, 3, 2, 2), padding=(0, 1)), ("bn",)), ("out", lif(), ("conv",))),
+        behind_neuron(
+            ("conv", Conv2d(weight=quarters(2, 3, 2, 2), padding=(0, 1)), ("bn",)), ("out", lif(), ("conv",))
+        ),
         r"bn: cannot be fused into conv, whose zero padding \(0, 1\) would need another bias at the border than inside",
     ),
     (behind_neuron(("out", lif(), ("bn",))), r"bn: stands between lif and out \(Neuron\); .* move it there"),
@@ -141,7 +143,9 @@ REFUSED: list[tuple[Graph, str]] = [
         "bn: flat behind it feeds a, end; fuse needs one layer there",
     ),
     (
-        behind_neuron(("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", lif(), ("bn",)), outputs=("out", "end")),
+        behind_neuron(
+            ("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", lif(), ("bn",)), outputs=("out", "end")
+        ),
         r"bn: stands between lif and end \(Neuron\)",
     ),
 ]

@@ -23,7 +23,7 @@ class Rename:
     suffix: str
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return self.suffix
 
     def run(self, graph: Graph) -> Graph:
@@ -52,7 +52,9 @@ def test_it_stops_after_the_named_pass() -> None:
 
 
 def test_an_unknown_stop_is_refused_before_anything_runs() -> None:
-    with pytest.raises(InputError, match="pass 'fold' is not in the pipeline; choose one of remove_identity, stateless"):
+    with pytest.raises(
+        InputError, match="pass 'fold' is not in the pipeline; choose one of remove_identity, stateless"
+    ):
         PassManager((*LOWERING,)).run(GRAPH, stop_after="fold")
 
 
@@ -75,7 +77,8 @@ def test_the_listener_hears_of_every_pass() -> None:
 
 def test_identities_and_dropout_go() -> None:
     graph = net(
-        ("drop", Dropout(), ("direct",)), ("id", Identity(), ("drop",)), ("out", lif(), ("id",)), ("end", lif(), ("id",)),
+        ("drop", Dropout(), ("direct",)), ("id", Identity(), ("drop",)), ("out", lif(), ("id",)),
+        ("end", lif(), ("id",)),
         outputs=("out", "end"),
     )  # fmt: skip
     after = RemoveIdentity().run(graph)

@@ -1,0 +1,268 @@
+"""Every path from a source to a soma becomes one chain with one weighted operator, and no bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import linear
+from neurocompile.ir.nodes import (
+    Add,
+    Conv2d,
+    DirectEncoder,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Node,
+    Readout,
+    Scale,
+    SumPool2d,
+    Threshold,
+)
+from neurocompile.ir.populations import populations
+from neurocompile.ir.verify import verify
+from neurocompile.passes.projections import SplitProjections, pooled_convolution
+from tests.passes.helpers import Triple, assert_same, lif, net, quarters, samples_of
+
+
+def split(*nodes: Triple, **choices: Any) -> Graph:
+    """The graph after the pass, proved equal to the one before."""
+    graph = net(*nodes, **{"stage": "fused"} | choices)
+    after = SplitProjections().run(graph)
+    verify(after)
+    assert after.stage == "spiking"
+    assert_same(graph, after, samples_of(graph))
+    return after
+
+
+def chains(graph: Graph) -> dict[str, list[str]]:
+    """Per soma its projections, as "source > kinds"."""
+    return {
+        population.name: [
+            " > ".join([projection.source, *(node.kind for node in projection.nodes)])
+            for projection in population.projections
+        ]
+        for population in populations(graph)
+    }
+
+
+POOL = SumPool2d(kernel=(2, 2), stride=(2, 2))
+
+
+def test_an_empty_path_gets_synapses_of_one() -> None:
+    after = split(("lif", lif(0.5), ("direct",)), ("out", lif(), ("lif",)))
+    assert list(after)[2:] == ["direct.to.lif", "lif", "lif.to.out", "out"]
+    synapses = after.node("lif.to.out")
+    assert isinstance(synapses, Scale)
+    assert synapses.weight == 1
+
+
+def test_pools_and_flatten_alone() -> None:
+    after = split(
+        ("pool", POOL, ("direct",)), ("flat", Flatten(), ("pool",)), ("out", lif(), ("flat",)), shape=(2, 4, 4)
+    )
+    assert chains(after) == {"out": ["direct > SumPool2d > Flatten > Scale"]}
+
+
+@pytest.mark.parametrize("weight", [np.array(0.5), quarters(2), quarters(2, 4, 4)])
+@pytest.mark.parametrize("flatten", [False, True])
+def test_a_scale_goes_on_into_what_follows(weight: np.ndarray, flatten: bool) -> None:
+    scale = ("scale", Scale(weight=weight), ("direct",))
+    if flatten:
+        nodes: tuple[Triple, ...] = (
+            scale,
+            ("flat", Flatten(), ("scale",)),
+            ("fc", Linear(weight=quarters(3, 32)), ("flat",)),
+            ("out", lif(), ("fc",)),
+        )
+        assert chains(split(*nodes, shape=(2, 4, 4))) == {"out": ["direct > Flatten > Linear"]}
+    else:
+        nodes = (scale, ("again", Scale(weight=quarters(2)), ("scale",)), ("out", lif(), ("again",)))
+        assert chains(split(*nodes, shape=(2, 4, 4))) == {"out": ["direct > Scale"]}
+
+
+@pytest.mark.parametrize("weight", [np.array(0.5), quarters(2)])
+def test_a_scale_before_a_pool_and_a_grouped_convolution(weight: np.ndarray) -> None:
+    after = split(
+        ("scale", Scale(weight=weight), ("direct",)),
+        ("pool", POOL, ("scale",)),
+        ("conv", Conv2d(weight=quarters(4, 1, 2, 2), bias=quarters(4), padding=(1, 1), groups=2), ("pool",)),
+        ("out", lif(), ("conv",)),
+        shape=(2, 4, 4),
+    )
+    assert chains(after) == {"out": ["direct > SumPool2d > Conv2d"]}
+
+
+def test_a_scale_behind_a_layer_goes_into_it() -> None:
+    after = split(
+        ("fc", Linear(weight=quarters(3, 2), bias=quarters(3)), ("direct",)),
+        ("scale", Scale(weight=quarters(3, seed=7)), ("fc",)),
+        ("out", lif(), ("scale",)),
+    )
+    assert chains(after) == {"out": ["direct > Linear"]}
+
+
+@st.composite
+def convolution_and_pool(draw: st.DrawFn) -> tuple[Conv2d, SumPool2d, tuple[int, int]]:
+    pick = lambda *options: draw(st.sampled_from(options))  # noqa: E731
+    kernel, groups = pick((1, 1), (2, 3), (3, 1)), pick(1, 2)
+    weight = quarters(2, 2 // groups, *kernel, seed=draw(st.integers(0, 99)))
+    pool = SumPool2d(kernel=pick((2, 2), (3, 1), (1, 2)), stride=pick((1, 1), (2, 2), (3, 1)))
+    conv = Conv2d(
+        weight=weight, stride=pick((1, 1), (2, 1), (1, 3)), padding=pick((0, 0), (1, 2)),
+        dilation=pick((1, 1), (2, 1), (1, 2)), groups=groups,
+    )  # fmt: skip
+    return conv, pool, (pick(10, 11, 12, 13), pick(12, 13, 14))
+
+
+@given(convolution_and_pool())
+def test_a_pooled_convolution_is_the_two_in_turn(case: tuple[Conv2d, SumPool2d, tuple[int, int]]) -> None:
+    """Overlapping pools, strides, dilation, groups, and rows that a pool leaves over."""
+    conv, pool, size = case
+    x = quarters(2, 2, *size, seed=3)
+    one = pooled_convolution(conv, pool)
+    assert one.dilation == (1, 1)
+    assert one.output_shape((2, *size)) == pool.output_shape(conv.output_shape((2, *size)))
+    assert np.array_equal(linear(one, x), linear(pool, linear(conv, x)))
+
+
+def test_pooled_single_precision_weights_are_summed_in_double() -> None:
+    weight = np.array([1e8, 1, -1e8], np.float32).reshape(1, 1, 1, 3)
+    one = pooled_convolution(Conv2d(weight=weight), SumPool2d(kernel=(1, 3), stride=(1, 1)))
+    assert one.weight.ravel().tolist() == [1e8, 1e8 + 1, 1, 1 - 1e8, -1e8]
+
+
+def test_a_convolution_and_two_pools_with_a_bias() -> None:
+    after = split(
+        ("conv", Conv2d(weight=quarters(2, 1, 2, 2), bias=quarters(2), padding=(1, 1)), ("direct",)),
+        ("pool", SumPool2d(kernel=(2, 2), stride=(1, 1)), ("conv",)),
+        ("scale", Scale(weight=np.array(0.25)), ("pool",)),
+        ("pool2", POOL, ("scale",)),
+        ("flat", Flatten(), ("pool2",)),
+        ("out", lif(), ("flat",)),
+        shape=(1, 6, 6),
+    )
+    assert chains(after) == {"out": ["direct > Conv2d > Flatten"]}
+
+
+def test_biases_go_to_the_soma_as_small_as_they_are_uniform() -> None:
+    conv = Conv2d(weight=quarters(2, 1, 2, 2), bias=np.array([0.5, -0.25]))
+    after = split(("conv", conv, ("direct",)), ("out", lif(bias=np.array(1.0)), ("conv",)), shape=(1, 3, 3))
+    node = after.node("out")
+    assert isinstance(node, Neuron)
+    assert node.bias.tolist() == [1.5, 0.75]
+    assert getattr(after.node("conv"), "bias", 0) is None
+
+
+def test_a_bias_that_a_padded_pool_leaves_uneven_stays_per_neuron() -> None:
+    after = split(
+        ("conv", Conv2d(weight=quarters(2, 1, 1, 1), bias=np.array([0.5, -0.25])), ("direct",)),
+        ("pool", SumPool2d(kernel=(1, 3), stride=(1, 1)), ("conv",)),
+        ("deep", lif(), ("pool",)),
+        ("out", Readout(bias=quarters(2, 3, 1, seed=8)), ("deep",)),
+        ("skip", lif(bias=quarters(2, 3, 3)), ("conv",)),
+        ("more", Readout(bias=quarters(2, 3, 3)), ("skip",)),
+        shape=(1, 3, 3),
+        outputs=("out", "more"),
+    )
+    node = after.node("skip")
+    assert isinstance(node, Neuron)
+    assert node.bias.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("bias", [np.array(0.0), np.array(0.5), quarters(2, seed=6), quarters(2, 2, 2, seed=6)])
+@pytest.mark.parametrize("threshold", [np.array(0.5), quarters(2), quarters(2, 2, 2)])
+@pytest.mark.parametrize("spikes", ["binary", "signed"])
+def test_the_bias_of_a_stateless_neuron(bias: np.ndarray, threshold: np.ndarray, spikes: Any) -> None:
+    if spikes == "binary":
+        node = Threshold(threshold=threshold, bias=bias, flip=np.array([False, True]), compare="at_or_above")
+    else:
+        node = Threshold(threshold=threshold**2 + 0.25, bias=bias, spikes="signed")
+    conv = Conv2d(weight=quarters(2, 1, 2, 2), bias=quarters(2, seed=9))
+    after = split(("conv", conv, ("direct",)), ("out", node, ("conv",)), shape=(1, 3, 3), steps=1)
+    moved = after.node("out")
+    assert isinstance(moved, Threshold)
+    assert moved.bias.any() == (spikes == "signed")
+
+
+def test_sums_before_and_behind_layers_are_distributed() -> None:
+    after = split(
+        ("a", lif(0.5), ("direct",)),
+        ("b", lif(1.0), ("direct",)),
+        ("sum", Add(), ("a", "b", "a")),
+        ("fc", Linear(weight=quarters(2, 2), bias=quarters(2)), ("sum",)),
+        ("total", Add(), ("fc", "b")),
+        ("out", lif(), ("total",)),
+    )
+    assert chains(after)["out"] == ["a > Linear", "b > Linear", "a > Linear", "b > Scale"]
+    assert after.inputs("out.sum") == ("fc", "fc.2", "fc.3", "b.to.out")
+    node = after.node("out")
+    assert isinstance(node, Neuron)
+    assert node.bias.tolist() == quarters(2).tolist()  # once, not once per path
+
+
+def test_a_layer_read_by_two_neurons_is_doubled() -> None:
+    after = split(
+        ("fc", Linear(weight=quarters(2, 2), bias=quarters(2)), ("direct",)), ("out", lif(), ("fc",)),
+        ("end", lif(2.0), ("fc",)), outputs=("out", "end"),
+    )  # fmt: skip
+    assert chains(after) == {"out": ["direct > Linear"], "end": ["direct > Linear"]}
+    assert after.inputs("end") == ("fc.2",)
+
+
+def test_made_names_avoid_those_of_somas_and_encoders() -> None:
+    triples: list[Triple] = [
+        ("input", Input(shape=(2,)), ()),
+        ("a", DirectEncoder(), ("input",)),
+        ("fc", Linear(weight=quarters(2, 2)), ("a",)),
+        ("x", lif(), ("fc",)),
+        ("fc.2", lif(2.0), ("fc",)),
+        ("out.sum", DirectEncoder(), ("input",)),
+        ("plus", Add(), ("fc.2", "out.sum")),
+        ("out", lif(), ("plus",)),
+    ]
+    graph = Graph("net", "fused", 3, triples, ("out", "x"))
+    after = SplitProjections().run(graph)
+    verify(after)
+    assert_same(graph, after, samples_of(graph))
+    assert after.inputs("fc.2") == ("fc.3",)
+    assert after.inputs("out") == ("out.sum.2",)
+
+
+CONV = Conv2d(weight=quarters(2, 2, 2, 2))
+REFUSED: list[tuple[tuple[Node, ...], str]] = [
+    (
+        (CONV, CONV),
+        "out: the path from direct goes through the weights of op0 and op1 with no neuron between; "
+        "put a neuron there or merge the two layers",
+    ),
+    ((CONV, Flatten(), Linear(weight=quarters(2, 18))), "weights of op0 and op2"),
+    (
+        (CONV, SumPool2d(kernel=(2, 2), stride=(1, 1), padding=(1, 0))),
+        r"out: the path from direct: op1 pads by \(1, 0\) what op0 gives; use padding=0 there",
+    ),
+    (
+        (Scale(weight=quarters(2, 4, 4)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
+        "op1 pools values that op0 scales one by one; swap the two",
+    ),
+    ((Scale(weight=quarters(2, 4, 4)), CONV), "op1 reads values that are scaled one by one; its kernel cannot hold"),
+    ((CONV, Scale(weight=quarters(2, 3, 3))), "weights of op0 and op1"),
+]
+
+
+@pytest.mark.parametrize(("operators", "message"), REFUSED)
+def test_refusals(operators: tuple[Node, ...], message: str) -> None:
+    nodes: list[Triple] = []
+    source = "direct"
+    for number, operator in enumerate(operators):
+        nodes.append((f"op{number}", operator, (source,)))
+        source = f"op{number}"
+    with pytest.raises(GraphError, match=message):
+        SplitProjections().run(net(*nodes, ("out", lif(), (source,)), shape=(2, 4, 4), stage="fused"))

@@ -1,0 +1,96 @@
+"""Chip time: phases, delays, and the skip that is too long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurocompile.errors import GraphError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import interpret
+from neurocompile.ir.nodes import Add, Delay, Linear, Neuron, Readout, Soma
+from neurocompile.ir.verify import verify
+from neurocompile.passes.quantize import Numerics, Quantize
+from neurocompile.passes.retime import Retime
+from tests.networks import lower
+from tests.passes.helpers import Triple, assert_same, lif, net, quarters, samples_of
+
+
+def skipping(depth: int) -> Graph:
+    """direct -> n0 -> n1 ... -> n(depth-1), and n0 added to the last: an integer graph."""
+    nodes: list[Triple] = [
+        ("fc0", Linear(weight=quarters(2, 2), bias=quarters(2)), ("direct",)),
+        ("n0", lif(0.5), ("fc0",)),
+    ]
+    for number in range(1, depth):
+        layer = Linear(weight=quarters(2, 2, seed=number) + np.eye(2) * 2)
+        nodes += [(f"fc{number}", layer, (f"n{number - 1}",)), (f"n{number}", lif(0.5), (f"fc{number}",))]
+    nodes += [("sum", Add(), ("n0", f"n{depth - 1}")), ("out", lif(0.5), ("sum",))]
+    return Quantize(Numerics(weight_bits=4)).run(lower(net(*nodes, steps=3)))
+
+
+def phases(graph: Graph) -> dict[str, int]:
+    return {name: node.phase for name, node in graph.items() if isinstance(node, Soma)}
+
+
+def delays(graph: Graph) -> dict[str, int]:
+    return {name: node.steps for name, node in graph.items() if isinstance(node, Delay)}
+
+
+def test_phases_are_depths_and_skips_wait() -> None:
+    after = Retime().run(skipping(3))
+    verify(after)
+    assert after.stage == "mapped"
+    assert phases(after) == {"n0": 1, "n1": 2, "n2": 3, "out": 4}
+    assert delays(after) == {
+        "fc0.delay": 1, "fc1.delay": 1, "fc2.delay": 1, "n0.to.out.delay": 3, "n2.to.out.delay": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_pipelined_samples_give_the_spikes_of_logical_time(depth: int, samples: int) -> None:
+    graph = skipping(depth)
+    stream = samples_of(graph, samples)
+    assert interpret(graph, stream).events["out"].any()
+    assert_same(graph, Retime().run(graph), stream)
+
+
+def test_several_readouts_of_different_phase() -> None:
+    nodes: list[Triple] = [
+        ("fc", Linear(weight=quarters(3, 2)), ("direct",)), ("early", Readout(leak=np.array(0.5)), ("fc",)),
+        ("lif", lif(0.5), ("direct",)), ("fc2", Linear(weight=quarters(2, 2)), ("lif",)),
+        ("late", Readout(bias=quarters(2)), ("fc2",)),
+    ]  # fmt: skip
+    graph = Quantize().run(lower(net(*nodes, outputs=("early", "late"))))
+    after = Retime().run(graph)
+    assert phases(after) == {"early": 1, "lif": 1, "late": 2}
+    assert_same(graph, after, samples_of(graph, 5))
+
+
+def test_a_neuron_that_fires_before_its_first_sample_disturbs_nobody() -> None:
+    """Its bias makes it fire while the pipe is still filling; the next soma starts afresh at its own phase."""
+    nodes: list[Triple] = [("a", lif(0.5), ("direct",))]
+    for name, source in (("b", "a"), ("c", "b"), ("d", "c")):
+        nodes.append((name, lif(0.75, bias=np.array(0.5)), (source,)))
+    graph = Quantize().run(lower(net(*nodes, outputs=("d",), steps=2)))
+    assert_same(graph, Retime().run(graph), samples_of(graph, 4))
+
+
+def test_a_skip_beyond_what_the_chip_delays_is_refused_with_its_path() -> None:
+    graph = skipping(4)
+    assert Retime(max_delay_steps=4).run(graph).hash == Retime().run(graph).hash
+    with pytest.raises(
+        GraphError,
+        match="out: spikes of n0 must wait 4 steps for those that come by direct -> n0 -> n1 -> n2 -> n3 -> out, "
+        "the chip delays by at most 3; shorten the skip, or put a neuron on its way",
+    ):
+        Retime(max_delay_steps=3).run(graph)
+
+
+def test_nothing_else_changes() -> None:
+    graph = skipping(3)
+    after = Retime().run(graph)
+    for name, node in graph.items():
+        same = after.node(name)
+        assert {**vars(same), "phase": 0} == {**vars(node), "phase": 0} if isinstance(node, Neuron) else same is node
