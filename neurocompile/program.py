@@ -251,15 +251,14 @@ def default_folder(name: str, target: str) -> Path:
 
 def check_free(folder: Path, *, force: bool) -> None:
     """InputError unless ``folder`` can be written: it is not there, or it is a program and ``force`` is given."""
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if folder.exists():
+        if not (folder / _JSON).is_file():
+            raise InputError(f"{folder} exists and is not a neurocompile program; choose another --out")
+        if not force:
+            raise InputError(f"{folder} exists; give --force to replace it, or choose another --out")
+    above = next(parent for parent in folder.resolve().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: nothing can be written in {above}; choose another --out")
-    if not folder.exists():
-        return
-    if not (folder / _JSON).is_file():
-        raise InputError(f"{folder} exists and is not a neurocompile program; choose another --out")
-    if not force:
-        raise InputError(f"{folder} exists; give --force to replace it, or choose another --out")
 
 
 def _put(fresh: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Draft, Graph
-from neurocompile.ir.nodes import Array, BatchNorm, Conv2d, Flatten, Linear
+from neurocompile.ir.nodes import Array, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node
 
 _LAYERS = (Conv2d, Linear)
 
@@ -27,8 +27,8 @@ class FuseBatchNorm:
     def run(self, graph: Graph) -> Graph:
         draft = graph.edit()
         for name in graph.of_kind(BatchNorm):
-            producer = draft.inputs(name)[0]
-            if isinstance(draft.node(producer), _LAYERS):
+            producer = _producer(draft, name)
+            if producer is not None:
                 _fuse_into_producer(draft, name, producer)
             else:
                 _fuse_into_consumers(graph, draft, name)
@@ -36,8 +36,23 @@ class FuseBatchNorm:
         return draft.finish("fused")
 
 
+def _is_plain_pool(node: Node) -> bool:
+    return isinstance(node, AvgPool2d) and not any(node.padding)
+
+
+def _producer(draft: Draft, name: str) -> str | None:
+    """The layer whose output the batch norm sees, through pools that nobody else reads; None where there is none."""
+    producer = draft.inputs(name)[0]
+    while _is_plain_pool(draft.node(producer)) and len(draft.readers(producer)) == 1:
+        (producer,) = draft.inputs(producer)
+    return producer if isinstance(draft.node(producer), _LAYERS) else None
+
+
 def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
-    others = [reader for reader in draft.readers(producer) if reader != name]
+    path = [name]
+    while path[-1] != producer:
+        path.append(draft.inputs(path[-1])[0])
+    others = [reader for reader in draft.readers(producer) if reader not in path]
     if others:
         raise GraphError(
             f"{name}: cannot be fused into {producer}, whose output {', '.join(others)} reads too; "
@@ -50,18 +65,18 @@ def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
 
 
 def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
-    """A batch norm after a neuron or a pool: every reader must be a layer (perhaps behind a Flatten)."""
+    """A batch norm after a neuron: every reader must be a layer, perhaps behind pools and a Flatten."""
     norm = draft.node(name)
     assert isinstance(norm, BatchNorm)
-    readers = draft.readers(name)
-    for reader in readers:
+    for reader in draft.readers(name):
         factor, shift, through = norm.factor, norm.shift, reader
-        if isinstance(draft.node(reader), Flatten):
-            repeats = int(np.prod(graph.shape(name)[1:]))
-            factor, shift = np.repeat(factor, repeats), np.repeat(shift, repeats)
-            behind = draft.readers(reader)
+        while isinstance(draft.node(through), Flatten) or _is_plain_pool(draft.node(through)):
+            if isinstance(draft.node(through), Flatten):
+                repeats = int(np.prod(graph.shape(draft.inputs(through)[0])[1:]))
+                factor, shift = np.repeat(factor, repeats), np.repeat(shift, repeats)
+            behind = draft.readers(through)
             if len(behind) != 1:
-                raise GraphError(f"{name}: {reader} behind it feeds {', '.join(behind)}; fuse needs one layer there")
+                raise GraphError(f"{name}: {through} behind it feeds {', '.join(behind)}; fuse needs one layer there")
             (through,) = behind
         layer = draft.node(through)
         if not isinstance(layer, _LAYERS):

@@ -121,7 +121,8 @@ class Quantize:
         """S: () where all channels share one, else (channels,)."""
         soma = population.soma
         sizes = [
-            _weight_size(projection, binary=self.numerics.weight_bits == 1) / source_scale.get(projection.source, 1.0)
+            _weight_size(projection, population.shape[0], binary=self.numerics.weight_bits == 1)
+            / source_scale.get(projection.source, 1.0)
             for projection in population.projections
         ]
         if isinstance(soma, Readout) or any(size.ndim == 0 for size in sizes):
@@ -173,7 +174,7 @@ class Quantize:
             if needed <= numerics.state_bits and _threshold_bits(candidate) <= room:
                 return candidate
         fewer = numerics.weight_bits - max(needed - numerics.state_bits, 1)
-        remedy = f"build with --bits {fewer}" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
+        remedy = f"build with --bits {fewer} or fewer" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
         raise CapacityError(
             f"{name}: its state may need {needed} bits over {graph.timesteps} time steps, the chip has "
             f"{numerics.state_bits}; {remedy}, or choose a target with wider states"
@@ -231,13 +232,13 @@ def _threshold_bits(soma: Neuron | Readout) -> int:
     return int(soma.threshold.max()).bit_length() + 1 if isinstance(soma, Neuron) else 0
 
 
-def _weight_size(projection: Projection, *, binary: bool) -> Array:
-    """What the largest code stands for: the largest |weight| per output channel (the mean where codes are binary), as
-    (channels,); () where a Flatten mixes channels behind the weights."""
+def _weight_size(projection: Projection, channels: int, *, binary: bool) -> Array:
+    """What the largest code stands for: the largest |weight| per channel of the soma (the mean where codes are
+    binary), as (channels,); () where a Flatten mixes channels behind the weights."""
     node = projection.weighted
     weight = np.abs(node.weight.astype(np.float64))
-    if isinstance(node, Scale) and weight.ndim == 0:
-        return np.asarray(weight)
+    if weight.ndim == 0:
+        weight = np.full(channels, weight)
     rows = weight.reshape(len(weight), -1)
     synapses = np.maximum((rows != 0).sum(axis=1), 1)
     size: Array = rows.sum(axis=1) / synapses if binary else rows.max(axis=1)

@@ -109,7 +109,22 @@ def test_one_layer_s_norm_may_have_many_readers() -> None:
 
 
 POOL = AvgPool2d(kernel=(2, 2), stride=(2, 2))
+PADDED = AvgPool2d(kernel=(2, 2), stride=(2, 2), padding=(1, 0))
 CONV = Conv2d(weight=quarters(2, 3, 2, 2))
+TWO = norm([1, -2], [0.25, 1], [-0.5, 0.25], [1, 2])
+
+
+def test_a_pool_without_padding_may_stand_between() -> None:
+    assert_fused(
+        net(("conv", CONV, ("direct",)), ("pool", POOL, ("conv",)), ("bn", TWO, ("pool",)), ("out", lif(), ("bn",)),
+            shape=(3, 5, 5))
+    )  # fmt: skip
+    assert_fused(
+        behind_neuron(("pool", POOL, ("bn",)), ("flat", Flatten(), ("pool",)),
+                      ("fc", Linear(weight=quarters(2, 12)), ("flat",)), ("out", lif(), ("fc",)))
+    )  # fmt: skip
+
+
 REFUSED: list[tuple[Graph, str]] = [
     (
         net(
@@ -129,8 +144,30 @@ REFUSED: list[tuple[Graph, str]] = [
     ),
     (behind_neuron(("out", lif(), ("bn",))), r"bn: stands between lif and out \(Neuron\); .* move it there"),
     (
-        behind_neuron(("pool", POOL, ("bn",)), ("conv", CONV, ("pool",)), ("out", lif(), ("conv",))),
+        behind_neuron(("pool", PADDED, ("bn",)), ("conv", CONV, ("pool",)), ("out", lif(), ("conv",))),
         r"bn: stands between lif and pool \(AvgPool2d\)",
+    ),
+    (
+        net(
+            ("conv", CONV, ("direct",)),
+            ("pool", PADDED, ("conv",)),
+            ("bn", TWO, ("pool",)),
+            ("out", lif(), ("bn",)),
+            shape=(3, 5, 5),
+        ),
+        r"bn: stands between pool and out \(Neuron\)",
+    ),
+    (
+        net(
+            ("conv", CONV, ("direct",)),
+            ("pool", POOL, ("conv",)),
+            ("bn", TWO, ("pool",)),
+            ("out", lif(), ("bn",)),
+            ("end", lif(), ("conv",)),
+            shape=(3, 5, 5),
+            outputs=("out", "end"),
+        ),
+        "bn: cannot be fused into conv, whose output end reads too",
     ),
     (
         behind_neuron(

@@ -133,14 +133,15 @@ def test_projections_that_meet_share_the_scale_of_their_channel() -> None:
     assert soma(after).threshold.tolist() == [4 * 7.5 * 64, 4 * 15 / 8 * 64]
 
 
-def test_an_identity_skip_forces_one_scale_on_all_channels() -> None:
+def test_an_identity_skip_has_the_scale_of_each_channel() -> None:
+    """Channel 0: 4 is the largest weight, so its unit is 4/7. Channel 1: the skip's own 1, so its unit is 1/7."""
     after = quantize(
         ("x", lif(), ("direct",)), ("fc", Linear(weight=np.array([[4.0, 0.0], [0.0, 0.5]])), ("x",)),
         ("sum", Add(), ("fc", "x")), ("out", lif(), ("sum",)), widths=Numerics(weight_bits=4),
     )  # fmt: skip
-    assert weight(after, "fc").tolist() == [[7, 0], [0, 1]]
-    assert weight(after, "x.to.out").tolist() == 2
-    assert soma(after).threshold.shape == ()
+    assert weight(after, "fc").tolist() == [[7, 0], [0, 4]]
+    assert weight(after, "x.to.out").tolist() == [2, 7]
+    assert soma(after).threshold.tolist() == [7 / 4 * 64, 7 * 64]
 
 
 def test_a_flattened_convolution_has_one_scale() -> None:
@@ -324,7 +325,7 @@ def test_states_get_the_most_fraction_bits_that_fit(state_bits: int, fraction: i
 def test_a_state_that_cannot_fit_is_refused_with_its_bits() -> None:
     with pytest.raises(
         CapacityError,
-        match="out: its state may need 11 bits over 5 time steps, the chip has 10; build with --bits 7, or choose",
+        match="out: its state may need 11 bits over 5 time steps, the chip has 10; build with --bits 7 or fewer, or choose",
     ):
         driven(10, steps=5)
     assert soma(driven(10, steps=5, weight_bits=7)).fixed.state_bits == 10  # the remedy works
