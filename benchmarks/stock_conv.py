@@ -3,9 +3,9 @@
     python stock_conv.py IN.npz OUT.npz
 
 IN: ``frames`` (steps, channels, height, width) integers, ``weight`` (out, in / groups, height, width), ``stride``,
-``padding``, ``dilation``, ``groups``, ``keep``. OUT: ``seconds``, the time of all steps without start-up, and if ``keep``
-also ``sums`` (steps, out, height, width), what Conv sends for each frame (it does so one step later; reading it costs
-Lava some 30 us a number).
+``padding``, ``dilation``, ``groups``, ``keep``. OUT: ``seconds``, the time of all steps without start-up; if ``keep``
+also ``sums`` (steps, out, height, width), what Conv sends for each frame. It does so one step later. Reading them costs
+Lava some 30 us a number.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
 import tempfile
 import time
@@ -32,6 +33,16 @@ from neurocompile.samples import load_labels, load_samples
 
 #: so many of a checkpoint's own samples show what a freshly built program does
 _SAMPLE_LIMIT = 64
+
+#: what a report of a network that a chip cannot hold has in place of numbers
+_UNKNOWN: Report = {
+    "complete": False,
+    "missing": [],
+    "weakest_basis": None,
+    "energy_pj": {"total": None},
+    "latency_ns": None,
+    "layers": [],
+}
 
 
 def build(
@@ -140,7 +151,7 @@ def compare(
                 reports.append(report_elsewhere(program, activity, chip, samples))
             except (CapacityError, GraphError) as error:
                 # a chip that cannot hold the network shows why in place of numbers
-                reports.append(side_by_side.refused(program.name, chip.name, error))
+                reports.append({**_UNKNOWN, **side_by_side.refused(program.name, chip.name, error)})
     return {"reports": reports, **side_by_side.compare(reports)}
 
 
@@ -227,6 +238,8 @@ def _check_place(path: Path) -> None:
         raise InputError(f"{path}: folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file in it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: nothing can be written in {path.parent}; choose another place")
 
 
 def _npz(trace: Trace) -> bytes:

@@ -113,11 +113,12 @@ class Program:
             "phase_steps": self.phase_steps,
         }
 
-    def save(self, folder: Path, *, force: bool = False, also: Callable[[Path], None] | None = None) -> None:
+    def save(self, folder: str | Path, *, force: bool = False, also: Callable[[Path], None] | None = None) -> None:
         """Write the program folder; InputError where it exists and not ``force``.
 
         ``also(folder)`` may write more files into the folder before it gets its name.
         """
+        folder = Path(folder)
         check_free(folder, force=force)
         document, arrays = self._to_plain()
         tensors = save_tensors(
@@ -158,8 +159,9 @@ class Program:
         return document, arrays
 
     @classmethod
-    def load(cls, folder: Path) -> Program:
+    def load(cls, folder: str | Path) -> Program:
         """Read a program folder. InputError where anything is missing, damaged, or written by a newer version."""
+        folder = Path(folder)
         document = _read_json(folder)
         if document.get("format") != FORMAT:
             raise InputError(

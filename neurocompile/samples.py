@@ -64,7 +64,7 @@ def _load_npy(path: Path) -> Array:
 
 def _load_npz(path: Path) -> Array:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if len(archive.files) != 1:
                 raise InputError(
                     f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone"

@@ -37,11 +37,11 @@ class PassWatcher:
                 stderr.print(f"{seconds * 1e3:10.2f} ms  {name}", markup=False)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table whose first column is text and whose others are numbers."""
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: int = 1) -> None:
+    """A table whose first ``words`` columns are text and whose others are numbers."""
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if index < words else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(text(cell)) for cell in row))
     stdout.print(table)
@@ -137,13 +137,13 @@ def show_profiles(result: dict[str, Any]) -> None:
             cores = int(
                 topology["tile_rows"]["value"] * topology["tile_columns"]["value"] * topology["cores_per_tile"]["value"]
             )
-        rows.append((profile["name"], profile["title"], cores, ", ".join(profile["neuron"]["resets"])))
-    _table("hardware profiles", ("name", "chip", "cores", "resets"), rows)
+        rows.append((profile["name"], profile["title"], ", ".join(profile["neuron"]["resets"]), cores))
+    _table("hardware profiles", ("name", "chip", "resets", "cores"), rows, words=3)
 
 
 def show_targets(result: dict[str, Any]) -> None:
     rows = [(target["name"], target["title"], target["profile"], target["backend"]) for target in result["targets"]]
-    _table("targets", ("name", "what", "profile", "backend"), rows)
+    _table("targets", ("name", "what", "profile", "backend"), rows, words=4)
 
 
 def show_doctor(result: dict[str, Any]) -> None:

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from neurocompile.errors import NeurocompileError
 from neurocompile.reports.data import Report
-from neurocompile.reports.summary import total_energy
-from neurocompile.reports.wording import NOTHING, duration, incomplete, number
+from neurocompile.reports.wording import NOTHING, duration, energy, incomplete, number
 
 FORMAT = "neurocompile.comparison/1"
 
@@ -103,7 +102,12 @@ def render(reports: Sequence[Report]) -> Group:
         table.add_column(Text(_heading(report)), justify="right", overflow="fold")
     for name, value in _SHOWN.items():
         table.add_row(Text(name), *(Text("does not fit" if "error" in each else value(each)) for each in reports))
-    lines = [Text(f"{report['profile']}: {report['error']}", style="red") for report in reports if "error" in report]
+    lines = [Text(f"{_heading(report)}: {report['error']}", style="red") for report in reports if "error" in report]
+    lines += [
+        Text(f"{_heading(report)}: {incomplete(report['missing'])}", style="yellow")
+        for report in reports
+        if report.get("missing")
+    ]
     lines += [
         Text(f"{each['profile']}: T = {each['timesteps']} needs {number(each['counted'])} times the memory accesses of "
              f"T = {each['than']} as counted, {number(each['dense'])} times if everything is touched at every step")
@@ -117,7 +121,8 @@ def print_comparison(reports: Sequence[Report], console: Console | None = None) 
 
 
 def _heading(report: Report) -> str:
-    return f"{report['profile']}, T = {report['timesteps']}" if "timesteps" in report else str(report["profile"])
+    steps = f", T = {report['timesteps']}" if "timesteps" in report else ""
+    return f"{report['program']} on {report['profile']}{steps}"
 
 
 def _notes(reports: Sequence[Report]) -> list[Text]:
@@ -136,14 +141,20 @@ def _notes(reports: Sequence[Report]) -> list[Text]:
     ]
 
 
-def _time(report: Report, text: str, value: float | None) -> str:
-    return text if value is not None else incomplete(report["missing_times"])
+def _energy(report: Report) -> str:
+    """The total, or what is known of it: the lines below the table say what is missing."""
+    total = report["energy_pj"]["total"]
+    return f"at least {energy(report['known_energy_pj'])}" if total is None else energy(total)
+
+
+def _time(text: str, value: float | None) -> str:
+    return "unknown" if value is None else text
 
 
 _SHOWN: dict[str, Callable[[Report], str]] = {
-    "energy": total_energy,
-    "latency": lambda report: _time(report, duration(report["latency_ns"]), report["latency_ns"]),
-    "throughput": lambda report: _time(report, f"{number(report['throughput_per_s'])}/s", report["throughput_per_s"]),
+    "energy": _energy,
+    "latency": lambda report: _time(duration(report["latency_ns"]), report["latency_ns"]),
+    "throughput": lambda report: _time(f"{number(report['throughput_per_s'])}/s", report["throughput_per_s"]),
     "cores": lambda report: number(report["cores"]),
     "synaptic operations": lambda report: number(_ROWS["synaptic_ops"](report)),
     "spikes": lambda report: number(report["counters"]["spikes"]),

@@ -16,6 +16,7 @@ from torch import nn
 
 from neurocompile import snn
 from neurocompile.program import Program
+from neurocompile.resources import profiles_folder
 
 Cli = Callable[..., Result]
 SHAPE = ",".join(map(str, INPUT_SHAPE))
@@ -71,7 +72,7 @@ def test_files_are_as_readable_as_any_other(cli: Cli, place: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in [*(place / "a").iterdir(), place / "out.npz"]} == {0o640}
 
 
-def test_a_state_dict_with_its_code_is_the_same_network(cli: Cli, place: Path) -> None:
+def test_a_state_dict_with_its_code_is_the_same_network(cli: Cli) -> None:
     built = cli(
         "build",
         "state.pt",
@@ -299,7 +300,7 @@ def test_target_that_is_not_there(cli: Cli, target: str, parts: tuple[str, ...])
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("  routing: xy", "  routing: xy\n  routing: xy", ("chip.yaml:", "routing", "twice")),
+        ("  routing: xy", "  routing: xy\n  routing: xy", ("chip.yaml:", "noc.routing: duplicate key")),
         ("  routing: xy", "  routing: xy\n  colour: red", ("chip.yaml:", "noc.colour")),
         ("{value: 8192, unit: neurons", "{value: 8192, unit: axons", ("chip.yaml:", "limits.neurons.unit", "neurons")),
         ("{value: 8192, unit: neurons", "{value: -5, unit: neurons", ("chip.yaml:", "limits.neurons.value")),
@@ -311,7 +312,7 @@ def test_profile_that_is_refused(cli: Cli, place: Path, old: str, new: str, part
     cli("profiles", place / "chip.yaml").refused(*parts)
 
 
-@pytest.mark.parametrize(("line", "parts"), [("name: again", ("twice",)), ("colour: red", ("colour",))])
+@pytest.mark.parametrize(("line", "parts"), [("name: again", ("name: duplicate key",)), ("colour: red", ("colour",))])
 def test_target_file_that_is_refused(cli: Cli, place: Path, line: str, parts: tuple[str, ...]) -> None:
     target = edited_profile(place, "routing: xy", "routing: xy")
     target.write_text(f"{target.read_text()}{line}\n")
@@ -320,8 +321,9 @@ def test_target_file_that_is_refused(cli: Cli, place: Path, line: str, parts: tu
 
 
 def test_energy_that_is_not_known_makes_the_report_incomplete(cli: Cli, place: Path) -> None:
-    old = '    energy_pj: {value: 23.6, unit: pJ, basis: assumed, source: "Loihi 1: Davies et al. 2018, IEEE Micro 38(1), Table 2", note: "Loihi 1\'s, as an upper estimate"}'
-    target = edited_profile(place, old, "    energy_pj: null")
+    text = (profiles_folder() / "loihi2.yaml").read_text()
+    (line,) = (line for line in text.splitlines() if "energy_pj: {value: 23.6," in line)
+    target = edited_profile(place, line, "    energy_pj: null")
     assert cli("build", "tiny.pt", "--target", target, "--out", "p", "--quiet").status == 0
     report = cli("report", "p", "--json").json
     assert report["complete"] is False

@@ -325,7 +325,7 @@ def test_states_get_the_most_fraction_bits_that_fit(state_bits: int, fraction: i
 def test_a_state_that_cannot_fit_is_refused_with_its_bits() -> None:
     with pytest.raises(
         CapacityError,
-        match="out: its state may need 11 bits over 5 time steps, the chip has 10; build with --bits 7 or fewer, or choose",
+        match="out: its state may need 11 bits over 5 time steps, the chip has 10; build with --bits 7 or fewer, or",
     ):
         driven(10, steps=5)
     assert soma(driven(10, steps=5, weight_bits=7)).fixed.state_bits == 10  # the remedy works

@@ -1,0 +1,198 @@
+"""A program on disk: what is saved is what is loaded, and nothing but our own errors comes out of a damaged one."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurocompile.driver import compile_graph
+from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.hardware.target import load_target
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import Conv2d, DirectEncoder, Flatten, Input, Linear, Neuron, Readout
+from neurocompile.program import Options, Program, default_folder
+
+
+def network(name: str = "net") -> Graph:
+    rng = np.random.default_rng(0)
+    nodes = (
+        ("input", Input(shape=(1, 4, 4)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("conv", Conv2d(weight=rng.normal(size=(2, 1, 3, 3)).astype(np.float32)), ("encoder",)),
+        ("lif", Neuron(threshold=np.array(0.5), leak=np.array(0.9)), ("conv",)),
+        ("flatten", Flatten(), ("lif",)),
+        ("linear", Linear(weight=rng.normal(size=(3, 8)).astype(np.float32)), ("flatten",)),
+        ("readout", Readout(), ("linear",)),
+    )
+    return Graph(name, "traced", 2, nodes, ("readout",))
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    calibration = np.random.default_rng(1).random((3, 1, 4, 4)).astype(np.float32)
+    return compile_graph(network(), load_target("loihi2-sim"), calibration=calibration, options=Options(bits=6))
+
+
+@pytest.fixture(scope="module")
+def saved(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("programs") / "net"
+    program.save(folder)
+    return folder
+
+
+def test_what_is_saved_is_what_is_loaded(program: Program, saved: Path) -> None:
+    loaded = Program.load(str(saved))
+    assert loaded.summary() == program.summary()
+    assert (loaded.trained.hash, loaded.mapped.hash) == (program.trained.hash, program.mapped.hash)
+    assert (loaded.target, loaded.profile, loaded.options) == (program.target, program.profile, program.options)
+    assert loaded.mapping == program.mapping
+    assert loaded.calibration is not None
+    assert program.calibration is not None
+    assert loaded.calibration.tobytes() == program.calibration.tobytes()
+
+
+def test_the_same_program_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
+    Program.load(saved).save(tmp_path / "deep/er/again")
+    for name in ("program.json", "tensors.safetensors"):
+        assert (tmp_path / "deep/er/again" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_no_calibration_and_other_targets(tmp_path: Path) -> None:
+    for target in ("reference", "loihi2-sim"):
+        program = compile_graph(network(), load_target(target))
+        program.save(tmp_path / target)
+        assert Program.load(tmp_path / target).calibration is None
+
+
+def test_a_build_that_fails_while_it_writes_leaves_the_old_program(program: Program, tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    program.save(folder)
+
+    def fail(fresh: Path) -> None:
+        assert {path.name for path in fresh.iterdir()} == {"program.json", "tensors.safetensors"}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        program.save(folder, force=True, also=fail)
+    assert Program.load(folder).name == "net"
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+    with pytest.raises(KeyboardInterrupt):
+        program.save(tmp_path / "q", also=fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+@pytest.mark.parametrize("done", [False, True])
+def test_an_interrupt_while_programs_change_places(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, done: bool
+) -> None:
+    folder = tmp_path / "p"
+    program.save(folder)
+    rename, calls = Path.rename, [0]
+
+    def interrupted(self: Path, target: Path) -> Path:
+        calls[0] += 1
+        if calls[0] != moment:
+            return rename(self, target)
+        if done:
+            rename(self, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        program.save(folder, force=True)
+    assert Program.load(folder).name == "net"
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "", ".", "..", ".x", "/x", "x" * 300, "a\0", "a\n", "\x1b[1m", "\udcff"]
+)
+def test_names_that_are_no_folder(name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        default_folder(name, "loihi2-sim")
+    assert default_folder("nét [b] {c}", "t") == Path("build/nét [b] {c}-t")
+
+
+@pytest.mark.parametrize("bits", [0, 9, -1])
+def test_options_are_checked(bits: int) -> None:
+    with pytest.raises(InputError, match=f"bits is {bits}; choose from 1 to 8"):
+        Options(bits=bits)
+
+
+# ------------------------------------------------------------------------------------------------------------- damage
+
+
+def _spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all values in nested data."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(spot for key, item in items for spot in _spots(item, (*path, key)))]
+
+
+JUNK: list[Any] = [
+    None, True, False, 0, -1, 1, 7, 10**30, -(10**30), 0.5, 1e308, "", "x", "conv", "\x00", [], [0], [[]], {}, {"a": 1},
+    {"array": "calibration"}, {"array": "integer/conv/weight"}, ["readout"], "9" * 5000, "é", [None] * 3,
+]  # fmt: skip
+Change = Callable[[dict[str, Any], tuple[Any, ...]], None]
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_altered_program_loads_as_it_was_or_is_refused(data: st.DataObject, saved: Path) -> None:
+    text = (saved / "program.json").read_text()
+    document = json.loads(text)
+    for _ in range(data.draw(st.integers(1, 3))):
+        spots = [spot for spot in _spots(document) if spot]
+        *parents, last = data.draw(st.sampled_from(spots))
+        holder = document
+        for key in parents:
+            holder = holder[key]
+        what = data.draw(st.sampled_from(("remove", "junk", "junk", "copy")))
+        if what == "remove":
+            del holder[last]
+        elif what == "junk":
+            holder[last] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+        else:
+            other: Any = document
+            for key in data.draw(st.sampled_from([spot for spot in _spots(document) if spot])):
+                other = other[key]
+            holder[last] = copy.deepcopy(other)
+    folder = saved.with_name("altered")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(saved, folder)
+    (folder / "program.json").write_text(json.dumps(document))
+    try:
+        loaded = Program.load(folder)
+    except NeurocompileError:
+        return
+    loaded.summary()
+    assert loaded.integer.hash == Program.load(saved).integer.hash
+
+
+@settings(max_examples=60)
+@given(at=st.floats(0, 1), value=st.integers(1, 255), cut=st.booleans())
+def test_altered_tensors_are_refused(at: float, value: int, cut: bool, saved: Path) -> None:
+    folder = saved.with_name("altered")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(saved, folder)
+    content = bytearray((saved / "tensors.safetensors").read_bytes())
+    spot = int(at * (len(content) - 1))
+    if cut:
+        content = content[:spot]
+    else:
+        content[spot] ^= value
+    (folder / "tensors.safetensors").write_bytes(content)
+    try:
+        loaded = Program.load(folder)
+    except InputError:
+        return
+    assert loaded.integer.hash == Program.load(saved).integer.hash  # a bit of the calibration data, or of white space
