@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def build(
 ) -> None:
     """Compile a checkpoint into a program folder."""
     from neurocompile import commands, terminal
+    from neurocompile.console import Bars
     from neurocompile.driver import pass_names
     from neurocompile.program import Options
 
@@ -70,19 +72,21 @@ def build(
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
     options = Options(bits=bits, reset_zero=reset == "zero")
     watcher = terminal.PassWatcher(pass_names(options), print_after, time_passes=time_passes)
-    built = commands.build(
-        checkpoint,
-        target=target,
-        out=out,
-        force=force,
-        calibration=calibration,
-        options=options,
-        model=model,
-        input_shape=_shape(input_shape),
-        timesteps=timesteps,
-        name=name,
-        after_pass=watcher,
-    )
+    with Bars(quiet=quiet or as_json) as bars:
+        built = commands.build(
+            checkpoint,
+            target=target,
+            out=out,
+            force=force,
+            calibration=calibration,
+            options=options,
+            model=model,
+            input_shape=_shape(input_shape),
+            timesteps=timesteps,
+            name=name,
+            after_pass=watcher,
+            progress=bars.task("measuring"),
+        )
     watcher.finish()
     _emit(built, as_json, quiet, terminal.show_build)
 
@@ -333,4 +337,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"a fault of neurocompile: {type(error).__name__}: {error}; run it again with --debug and report that"
             )
             status = 1
+    if arguments is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; Python's own way out is not to be interrupted
     raise SystemExit(status)

@@ -58,6 +58,7 @@ def build(
     timesteps: int | None = None,
     name: str | None = None,
     after_pass: driver.AfterPass | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compile a checkpoint file into a program folder, with a report on its calibration samples if it has any."""
     from neurocompile.frontend.checkpoint import read_checkpoint
@@ -71,7 +72,7 @@ def build(
     check_free(folder, force=force)
     samples = _load_for(source.graph, calibration) if calibration else source.calibration
     program = driver.compile_graph(source.graph, chosen, calibration=samples, options=options, after_pass=after_pass)
-    program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh))
+    program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh, progress))
     return {"program": str(folder), **program.summary(), "seconds": time.perf_counter() - start}
 
 
@@ -211,13 +212,13 @@ def write_report(folder: Path, program: Program, activity: Activity) -> None:
             path.replace(folder / path.name)
 
 
-def _report_on_calibration(program: Program, folder: Path) -> None:
+def _report_on_calibration(program: Program, folder: Path, progress: Progress | None) -> None:
     """A first report, from a few of the samples that came with the checkpoint."""
     if program.calibration is None:
         return
     few = program.calibration[:_SAMPLE_LIMIT]
-    activity = driver.run(program, few, backend="reference", data=f"{len(few)} calibration samples").activity
-    write_report(folder, program, activity)
+    data = f"{len(few)} calibration samples"
+    write_report(folder, program, driver.run(program, few, backend="reference", data=data, progress=progress).activity)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -83,9 +83,10 @@ def _compile(
     after_pass: AfterPass | None,
 ) -> Program:
     if calibration is not None:
-        with np.errstate(over="ignore"):  # what overflows is found to be infinite
-            calibration = np.asarray(calibration, np.float32)
         check_samples(graph, calibration)
+        with np.errstate(over="ignore"):
+            calibration = np.asarray(calibration, np.float32)
+        check_samples(graph, calibration)  # what is too large for float32 has become infinite
     spiking = PassManager(lowering(options), after_pass).run(graph)
     check_neurons(spiking, profile)
     weight_bits = target.options.weight_bits if options.bits is None else options.bits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,54 +49,38 @@ def _load(path: Path) -> Array:
     loaders = {".npy": _load_npy, ".npz": _load_npz, ".pt": _load_pt}
     if path.suffix not in loaders:
         raise InputError(f"{path}: is no file of arrays by its name; give {_KINDS}")
-    return loaders[path.suffix](path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old kinds of files and tensors: they are read, or refused below
+            return loaders[path.suffix](path)
+    except InputError:
+        raise
+    except Exception as error:  # NumPy and torch raise a dozen types for files that are damaged or are something else
+        raise InputError(
+            f"{path}: not a readable {path.suffix} file ({_reason(error)}); save one array of numbers"
+        ) from error
 
 
 def _load_npy(path: Path) -> Array:
-    try:
-        # a memory map: a header that claims more than the file holds is refused, and --limit reads only its part
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OverflowError, OSError, EOFError, SyntaxError) as error:
-        raise InputError(f"{path}: not a readable .npy array ({_reason(error)}); save it again with np.save") from error
+    # a memory map: a header that claims more than the file holds is refused, and --limit reads only its part
+    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
 def _load_npz(path: Path) -> Array:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if len(archive.files) != 1:
-                raise InputError(
-                    f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone"
-                )
-            array = archive[archive.files[0]]
-            if not isinstance(array, np.ndarray):
-                raise InputError(f"{path}: {archive.files[0]} in it is no array; save one with np.savez")
-            return array
-    except MemoryError as error:
-        raise InputError(f"{path}: its array claims more memory than there is; save it again with np.savez") from error
-    except (
-        ValueError,
-        OverflowError,
-        OSError,
-        EOFError,
-        SyntaxError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
-        raise InputError(f"{path}: not a readable .npz file ({_reason(error)}); save it again with np.savez") from error
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        if len(archive.files) != 1:
+            raise InputError(f"{path}: holds {len(archive.files)} arrays ({', '.join(archive.files)}); save one alone")
+        array = archive[archive.files[0]]
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{path}: {archive.files[0]} in it is no array; save one with np.savez")
+        return array
 
 
 def _load_pt(path: Path) -> Array:
     import torch
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about old kinds of files and tensors, which are refused below or do no harm
-            tensor = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises half a dozen types for files that are damaged or are something else
-        raise InputError(f"{path}: not a readable tensor file; save one tensor with torch.save") from error
+    tensor = torch.load(path, weights_only=True, map_location="cpu")
     if not isinstance(tensor, torch.Tensor):
         raise InputError(f"{path}: holds a {type(tensor).__name__}, not a tensor; save the tensor alone")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
@@ -114,6 +97,7 @@ def _load_pt(path: Path) -> Array:
 
 
 def _reason(error: Exception) -> str:
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
+    text = str(error)
+    if any(word in text for word in ("allow_pickle", "Python objects", "Weights only")):
         return "it holds pickled Python objects, which are never opened"
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return (text.splitlines() or [type(error).__name__])[0][:120]

@@ -165,9 +165,13 @@ def _avg_pool(layer: _Layer) -> Node:
     if any(padding) and not config["count_include_pad"]:
         raise GraphError("AvgPool2d: count_include_pad=False divides by less at the border; use True or padding=0")
     node = AvgPool2d(kernel=kernel, stride=stride, padding=padding)
-    if config["ceil_mode"] and any(
-        (size + 2 * pad - window) % step
-        for size, pad, window, step in zip(layer.shape[1:], padding, kernel, stride, strict=True)
+    if (
+        config["ceil_mode"]
+        and len(layer.shape) == 3
+        and any(
+            (size + 2 * pad - window) % step
+            for size, pad, window, step in zip(layer.shape[1:], padding, kernel, stride, strict=True)
+        )
     ):
         raise GraphError(
             f"AvgPool2d: ceil_mode=True has smaller windows at the border of {layer.shape}; set it to False"

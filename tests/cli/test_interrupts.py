@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,10 @@ NOTHING = "error: interrupted; nothing was left behind\n"
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
-    folder = tmp_path / "t"
-    folder.mkdir()
-    return folder
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files. Its path is short: Lava's sockets lie in it, and theirs may have 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="nc-") as folder:
+        yield Path(folder)
 
 
 def _start(place: Path, temporary: Path, *words: object) -> subprocess.Popen[str]:
