@@ -24,8 +24,8 @@ from rich.table import Table
 
 import neurocompile
 from neurocompile import commands, driver, snn
-from neurocompile.console import Bars, orderly_signals
-from neurocompile.errors import CapacityError
+from neurocompile.console import Bars, orderly_signals, print_error
+from neurocompile.errors import CapacityError, NeurocompileError
 from neurocompile.hardware.profile import load_profile
 from neurocompile.program import Program
 from neurocompile.reports.data import Report
@@ -203,5 +203,12 @@ def _set_stamp(folder: Path, name: str, stamp: str) -> None:
 
 
 if __name__ == "__main__":
-    with orderly_signals():
-        main()
+    try:
+        with orderly_signals():
+            main()
+    except NeurocompileError as error:
+        print_error(str(error))
+        raise SystemExit(error.exit_status) from None
+    except KeyboardInterrupt:
+        print_error("interrupted; run it again, what is finished is kept")
+        raise SystemExit(130) from None

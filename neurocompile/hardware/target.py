@@ -20,7 +20,8 @@ class Options(Record):
 
     weight_bits: Annotated[int, Field(ge=1, le=8)] = 8
     payload_bits: Annotated[int, Field(ge=1, le=16)] = 8  # of an analog input
-    lava_timeout_s: Annotated[float, Field(gt=0, le=1e6)] = 600.0  # before a simulation that hangs is given up
+    # before a simulation is given up however it goes; one that stands still is given up anyway
+    lava_timeout_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class Target(Record):

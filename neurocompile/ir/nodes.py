@@ -230,7 +230,7 @@ class Conv2d(Node):
         if per_group * self.groups != channels:
             raise GraphError(
                 f"Conv2d: weight {self.weight.shape} with groups={self.groups} takes {per_group * self.groups} "
-                f"channels, got {channels}"
+                f"channels, got {channels}; check --input-shape, or the layer before"
             )
         return (
             out,

@@ -20,7 +20,7 @@ from networks import vgg
 
 from neurocompile.backends.lava import LavaBackend, guard
 from neurocompile.backends.lava.job import Job
-from neurocompile.errors import BackendError
+from neurocompile.errors import BackendError, InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import encode
 
@@ -65,6 +65,13 @@ class Witness(threading.Thread):
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of a short name, as most are: Lava's sockets lie in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
     """Watches a test, and judges it at its end."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -79,7 +86,7 @@ def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness
     assert watching.processes() == []
     assert watching.segments, "Lava never started, so this proves nothing"
     assert _left(watching.segments) == []
-    assert list(tmp_path.glob("neurocompile-lava-*")) == []
+    assert list(tmp_path.glob("neurocompile-*")) == []
     assert took < 15
 
 
@@ -215,3 +222,11 @@ def test_the_caller_is_killed(witness, number):
     until = time.monotonic() + 5
     while time.monotonic() < until and (witness.processes() or _left(witness.segments)):
         time.sleep(0.05)
+
+
+def test_a_temporary_folder_of_a_long_name_is_refused(tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(InputError, match=r"characters, limit 71: .* set TMPDIR to a shorter path"):
+        LAVA.run(GRAPH, np.ones((1, 1, 8, 8)))

@@ -39,7 +39,7 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD, encoding="utf-8")
     options = load_target(path).options
-    assert (options.weight_bits, options.payload_bits, options.lava_timeout_s) == (8, 8, 600.0)
+    assert (options.weight_bits, options.payload_bits, options.lava_timeout_s) == (8, 8, None)
 
 
 def test_a_profile_by_relative_path_lies_next_to_its_target(tmp_path: Path) -> None:

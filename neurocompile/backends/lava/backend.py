@@ -48,7 +48,7 @@ class LavaBackend:
         if not len(checked):
             raise InputError(f"input has no samples: its shape is {samples.shape}; give at least one")
         encoded = {name: encode(graph, name, checked, first_sample) for name in graph.of_kind(*ENCODERS)}
-        with tempfile.TemporaryDirectory(prefix="neurocompile-lava-") as folder:
+        with tempfile.TemporaryDirectory(prefix="neurocompile-") as folder:
             job = Job.create(Path(folder), graph, encoded, use_stock=self.use_stock)
             guard.run(job, timeout_s=timeout_s, progress=progress)
             return job.trace(encoded)

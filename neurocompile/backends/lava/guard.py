@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +22,13 @@ import neurocompile
 from neurocompile import errors
 from neurocompile.backends.base import Progress
 from neurocompile.backends.lava.job import Job
-from neurocompile.errors import BackendError
+from neurocompile.errors import BackendError, InputError
 
 #: how long a run may stand still before it is taken to hang
 PATIENCE_S = 60.0
+
+#: a socket's path may have 104 characters on some systems, of which multiprocessing takes 33
+_LONGEST_SCRATCH = 71
 
 _POLL_S = 0.05
 _LOG_BYTES = 1 << 16
@@ -54,10 +58,19 @@ class _Group:
         root = str(Path(neurocompile.__file__).parents[1])
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        scratch = str(job.folder)
+        if len(scratch) > _LONGEST_SCRATCH:
+            scratch = tempfile.gettempdir()
+        if len(scratch) > _LONGEST_SCRATCH:
+            raise InputError(
+                f"the temporary folder {scratch} has {len(scratch)} characters, limit {_LONGEST_SCRATCH}: Lava's "
+                "sockets lie in it; set TMPDIR to a shorter path"
+            )
         self.worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "neurocompile.backends.lava.worker", str(job.folder), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **threads, "PYTHONPATH": paths},
+            # multiprocessing leaves the temporary folder of a killed process behind, so it goes into ours if it can
+            env={**os.environ, **threads, "PYTHONPATH": paths, "TMPDIR": scratch},
         )  # fmt: skip
         self.log = b""
 
