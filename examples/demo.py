@@ -2,8 +2,8 @@
 
     python examples/demo.py [--out build/demo]
 
-Leaves checkpoints, held-out images and labels, and the three program folders. What is still valid from an earlier run
-is used again: checkpoints while the recipe and the layers are the same, programs while the compiler is too.
+Leaves checkpoints, held-out images and labels, the three program folders, and results.json. What is still valid from an
+earlier run is used again: checkpoints while the recipe and the layers are the same, programs while the compiler is too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import digits
 import numpy as np
@@ -24,7 +26,7 @@ from rich.table import Table
 
 import neurocompile
 from neurocompile import commands, driver, snn
-from neurocompile.console import Bars, orderly_signals, print_error
+from neurocompile.console import Bars, orderly_signals
 from neurocompile.errors import CapacityError, NeurocompileError
 from neurocompile.hardware.profile import load_profile
 from neurocompile.program import Program
@@ -63,6 +65,9 @@ def main() -> None:
     _train(folder, data)
     _build(folder)
     results = [_run(folder, name, data) for name in NETWORKS]
+    commands.write_whole(
+        folder / "results.json", (json.dumps([_plain(each) for each in results], indent=1) + "\n").encode()
+    )
     _show(results)
 
 
@@ -139,6 +144,24 @@ def _report(program: Program, run: driver.Run, chip: str, samples: np.ndarray) -
         return error
 
 
+def _plain(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "timesteps": result.program.integer.timesteps,
+        "accuracy_float": result.accuracy_float,
+        "accuracy_integer": result.accuracy_integer,
+        "accuracy_lava": result.accuracy_lava,
+        "lava_equals_interpreter": result.equal,
+        "cores": result.program.mapping.cores,
+        "chips": {
+            chip: {"refused": str(report)}
+            if isinstance(report, CapacityError)
+            else {key: report[key] for key in ("energy_pj", "latency_ns", "memory_accesses", "state_memory_words")}
+            for chip, report in result.reports.items()
+        },
+    }
+
+
 def _show(results: list[Result]) -> None:
     table = Table(title="scikit-learn digits, held out", title_justify="left")
     table.add_column("")
@@ -207,8 +230,8 @@ if __name__ == "__main__":
         with orderly_signals():
             main()
     except NeurocompileError as error:
-        print_error(str(error))
+        print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
-        print_error("interrupted; run it again, what is finished is kept")
+        print("error: interrupted; run it again, what is finished is kept", file=sys.stderr)
         raise SystemExit(130) from None
