@@ -189,7 +189,7 @@ def run(
     *,
     labels: Array | None = None,
     backend: str | None = None,
-    data: str = "samples given in memory",
+    data: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Run samples (N, *shape) or (N, T, *shape) on a backend (None: the target's). ``data`` says what they are."""
@@ -202,7 +202,7 @@ def run(
     return Run(
         backend=engine.name,
         trace=trace,
-        activity=Activity.of(program.integer, trace, data),
+        activity=Activity.of(program.integer, trace, data or f"{len(samples)} samples given in memory"),
         seconds=seconds,
         accuracy=accuracy(trace, labels),
         saturated=saturated(program.integer, samples),

@@ -14,8 +14,7 @@ def title(report: Report) -> str:
 
 
 def subtitle(report: Report) -> str:
-    activity = report["activity"]
-    return f"per sample, mean of {activity['samples']:,} from {activity['data']}"
+    return f"per sample, mean over {report['activity']['data']}"
 
 
 def cost_rows(report: Report) -> Rows:
