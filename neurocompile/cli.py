@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,8 +150,12 @@ def report(
 ) -> None:
     """Energy, latency and memory of a program, from what its last run (or --input) did."""
     from neurocompile import commands, terminal
+    from neurocompile.console import Bars
 
-    result = commands.report(program, profile=profile, input_file=input_file, limit=limit, html=html)
+    with Bars(quiet=quiet or as_json) as bars:
+        result = commands.report(
+            program, profile=profile, input_file=input_file, limit=limit, html=html, progress=bars.task("measuring")
+        )
     _emit(result, as_json, quiet, terminal.show_report)
 
 
@@ -169,8 +173,12 @@ def compare(
 ) -> None:
     """Put programs and profiles side by side."""
     from neurocompile import commands, terminal
+    from neurocompile.console import Bars
 
-    result = commands.compare(programs, profiles or [], input_file=input_file, limit=limit)
+    with Bars(quiet=quiet or as_json) as bars:
+        result = commands.compare(
+            programs, profiles or [], input_file=input_file, limit=limit, progress=bars.task("measuring")
+        )
     _emit(result, as_json, quiet, terminal.show_compare)
 
 
@@ -255,7 +263,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
     return shape
 
 
-def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Any) -> None:
+def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
     elif not quiet:

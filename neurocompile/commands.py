@@ -61,13 +61,13 @@ def build(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compile a checkpoint file into a program folder, with a report on its calibration samples if it has any."""
-    from neurocompile.frontend.checkpoint import read_checkpoint
-
     start = time.perf_counter()
     chosen = load_target(target)
     if out is not None:
         check_free(out, force=force)
-    source = read_checkpoint(checkpoint, model=model, input_shape=input_shape, timesteps=timesteps, name=name)
+    source = driver.frontend().read_checkpoint(
+        checkpoint, model=model, input_shape=input_shape, timesteps=timesteps, name=name
+    )
     folder = default_folder(source.graph.name, chosen.name) if out is None else out
     check_free(folder, force=force)
     samples = _load_for(source.graph, calibration) if calibration else source.calibration
@@ -123,33 +123,43 @@ def verify(
 
 
 def report(
-    folder: Path, *, profile: str | None = None, input_file: Path | None = None, limit: int | None = None,
+    folder: Path,
+    *,
+    profile: str | None = None,
+    input_file: Path | None = None,
+    limit: int | None = None,
     html: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """The report of a program on its own or another profile."""
     if html is not None:
         _check_place(html)
     program = Program.load(folder)
-    activity, samples = _activity(folder, program, input_file, limit)
+    activity, samples = _activity(folder, program, input_file, limit, progress)
     chip = program.profile if profile is None else load_profile(profile)
-    result = report_elsewhere(program, activity, chip, samples)
+    result = report_elsewhere(program, activity, chip, samples, progress)
     if html is not None:
         write_whole(html, to_html(result).encode())
     return result
 
 
 def compare(
-    folders: list[Path], profiles: list[str], *, input_file: Path | None = None, limit: int | None = None
+    folders: list[Path],
+    profiles: list[str],
+    *,
+    input_file: Path | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every program on every profile (its own, where none is given)."""
     chips = [load_profile(name) for name in profiles]
     reports = []
     for folder in folders:
         program = Program.load(folder)
-        activity, samples = _activity(folder, program, input_file, limit)
+        activity, samples = _activity(folder, program, input_file, limit, progress)
         for chip in chips or [program.profile]:
             try:
-                reports.append(report_elsewhere(program, activity, chip, samples))
+                reports.append(report_elsewhere(program, activity, chip, samples, progress))
             except (CapacityError, GraphError) as error:
                 # a chip that cannot hold the network shows why in place of numbers
                 reports.append({**_UNKNOWN, **side_by_side.refused(program.name, chip.name, error)})
@@ -181,7 +191,13 @@ def make_report(program: Program, activity: Activity) -> Report:
     return report_data(program.mapped, program.mapping, activity, program.profile)
 
 
-def report_elsewhere(program: Program, activity: Activity, chip: Profile, samples: Array | None = None) -> Report:
+def report_elsewhere(
+    program: Program,
+    activity: Activity,
+    chip: Profile,
+    samples: Array | None = None,
+    progress: Progress | None = None,
+) -> Report:
     """The report of the same network compiled for ``chip``; CapacityError or GraphError where it cannot be.
 
     Its spikes are counted anew where ``samples`` are given; else they are those of ``program``, which the report says.
@@ -190,7 +206,7 @@ def report_elsewhere(program: Program, activity: Activity, chip: Profile, sample
         return make_report(program, activity)
     other = driver.retarget(program, chip)
     if samples is not None:
-        activity = driver.run(other, samples, backend="reference", data=activity.data).activity
+        activity = driver.run(other, samples, backend="reference", data=activity.data, progress=progress).activity
     result = make_report(other, activity)
     if samples is None and other.integer.hash != program.integer.hash:
         note = (
@@ -279,9 +295,10 @@ def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Array:
 
 
 def _activity(
-    folder: Path, program: Program, input_file: Path | None, limit: int | None
+    folder: Path, program: Program, input_file: Path | None, limit: int | None, progress: Progress | None
 ) -> tuple[Activity, Array | None]:
-    """What the program does with ``input_file``, and its samples; or what it did in its last run."""
+    """What the program does with ``input_file`` (with its calibration samples, where only ``limit`` is given), and
+    those samples; or what it did in its last run, where neither is given."""
     if input_file is None and limit is None:
         if not (folder / "activity.json").is_file():
             raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
@@ -289,4 +306,4 @@ def _activity(
         activity.check(program.integer)
         return activity, None
     samples, _, data = _samples(program, input_file, None, limit)
-    return driver.run(program, samples, backend="reference", data=data).activity, samples
+    return driver.run(program, samples, backend="reference", data=data, progress=progress).activity, samples

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from neurocompile.backends.lava import LavaBackend
+from neurocompile.backends.lava.compat import VERSION as LAVA_VERSION
 from neurocompile.errors import NeurocompileError
 from neurocompile.hardware.profile import load_profile
 from neurocompile.hardware.target import load_target
@@ -19,7 +20,7 @@ _PACKAGES = {
     "numpy": ("everything", "pip install numpy"),
     "networkx": ("graphs", "pip install networkx"),
     "safetensors": ("programs on disk", "pip install safetensors"),
-    "lava-nc": ("the Lava simulator", "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"),
+    "lava-nc": ("the Lava simulator", f"pip install --no-deps --ignore-requires-python lava-nc=={LAVA_VERSION}"),
     "scipy": ("the Lava simulator", "pip install 'neurocompile[lava]'"),
     "asteval": ("the Lava simulator", "pip install 'neurocompile[lava]'"),
 }

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
-from neurocompile.program import Options, Program
+from neurocompile.program import Options, Program, check_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,10 +52,20 @@ def compile(
 
     ``example_input``: a batch of typical inputs (N, *shape), which gives the shape and the range of analog input.
     """
-    from neurocompile.frontend.checkpoint import read_module
-
+    read_module = frontend().read_module
     source = read_module(model, example_input, timesteps, name or type(model).__name__.lower())
     return compile_graph(source.graph, load_target(target), calibration=source.calibration, options=options)
+
+
+def frontend() -> ModuleType:
+    """The frontend, which needs torch; InputError where that is not installed."""
+    try:
+        from neurocompile.frontend import checkpoint
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError("networks are read with torch, which is missing; pip install 'neurocompile[torch]'") from error
+    return checkpoint
 
 
 def compile_graph(
@@ -82,6 +93,7 @@ def _compile(
     options: Options,
     after_pass: AfterPass | None,
 ) -> Program:
+    check_name(graph.name)
     if calibration is not None:
         check_samples(graph, calibration)
         with np.errstate(over="ignore"):
@@ -185,14 +197,15 @@ def make_backend(name: str) -> Backend:
 
 def run(
     program: Program,
-    samples: Array,
+    samples: Array | Tensor,
     *,
-    labels: Array | None = None,
+    labels: Array | Tensor | None = None,
     backend: str | None = None,
     data: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Run samples (N, *shape) or (N, T, *shape) on a backend (None: the target's). ``data`` says what they are."""
+    samples, labels = as_array(samples), None if labels is None else as_array(labels)
     check_labels(program.integer, samples, labels)
     engine = make_backend(backend or program.target.backend)
     graph = program.integer if engine.name == "reference" else program.mapped
@@ -207,6 +220,11 @@ def run(
         accuracy=accuracy(trace, labels),
         saturated=saturated(program.integer, samples),
     )
+
+
+def as_array(values: Array | Tensor) -> Array:
+    """Arrays, torch's tensors and lists of numbers as arrays."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def accuracy(trace: Trace, labels: Array | None) -> float | None:
@@ -235,9 +253,9 @@ def check_labels(graph: Graph, samples: Array, labels: Array | None) -> None:
 
 def verify_program(
     program: Program,
-    samples: Array,
+    samples: Array | Tensor,
     *,
-    labels: Array | None = None,
+    labels: Array | Tensor | None = None,
     progress: Callable[[str], Progress | None] | None = None,
 ) -> dict[str, Any]:
     """Float against integer, layer by layer, and every engine against the interpreter, bit for bit.
@@ -248,6 +266,7 @@ def verify_program(
     def watch(engine: str) -> Progress | None:
         return progress(engine) if progress else None
 
+    samples, labels = as_array(samples), None if labels is None else as_array(labels)
     check_labels(program.integer, samples, labels)
     reference = ReferenceBackend()
     trained = reference.run(program.trained, samples, progress=watch("float"))

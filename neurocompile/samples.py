@@ -78,7 +78,10 @@ def _load_npz(path: Path) -> Array:
 
 
 def _load_pt(path: Path) -> Array:
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path}: reading .pt files needs torch; pip install 'neurocompile[torch]'") from error
 
     tensor = torch.load(path, weights_only=True, map_location="cpu")
     if not isinstance(tensor, torch.Tensor):

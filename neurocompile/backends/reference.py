@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from neurocompile.backends.base import Progress
-from neurocompile.errors import InputError
 from neurocompile.ir.bounds import exact_in_float64
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_samples, interpret
@@ -38,8 +37,6 @@ class ReferenceBackend:
     ) -> Trace:
         """As ``Backend.run``; ``progress`` counts samples."""
         checked = check_samples(graph, samples)
-        if not len(checked):
-            raise InputError(f"input has no samples: its shape is {samples.shape}; give at least one")
         integer = graph.stage in ("integer", "mapped")
         # NumPy multiplies int64 matrices without BLAS; where float64 is proved to give the same integers, it is faster
         number = np.float64 if integer and exact_in_float64(graph) else None

@@ -20,7 +20,18 @@ from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Node, Scale, Soma
+from neurocompile.ir.nodes import (
+    ENCODERS,
+    SPIKING,
+    Array,
+    Conv2d,
+    DirectEncoder,
+    Linear,
+    Node,
+    Scale,
+    Soma,
+    per_channel,
+)
 from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping.synapses import payload_bits
 
@@ -216,8 +227,7 @@ def _in_turn(values: Array) -> Array:
 
 
 def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
-    bias: Array = np.asarray(getattr(soma, "bias", 0.0)) != 0
-    return bias.reshape(bias.shape + (1,) * (len(shape) - 1)) if bias.ndim == 1 else bias
+    return per_channel(np.asarray(getattr(soma, "bias", 0.0)) != 0, shape)
 
 
 def reached(projection: Projection, sent: Array) -> Array:

@@ -8,6 +8,7 @@ they are presented. Of memory they say nothing, or count each weight and each me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -131,10 +132,7 @@ def _operations(graph: Graph, projection: Projection) -> int:
         _, height, width = graph.shape(projection.name)
         return int(node.weight.size) * height * width
     if isinstance(node, Scale):
-        size = 1
-        for extent in graph.shape(projection.name):
-            size *= extent
-        return size
+        return math.prod(graph.shape(projection.name))
     return int(node.weight.size)
 
 

@@ -147,7 +147,7 @@ class _Counting:
         return self.stores.get((each, content), Store(content, None))
 
     def _updates(self, population: Population, each: CoreSlice) -> None:
-        activity, box = self.activity, _index(each)
+        activity, box = self.activity, synapses.box_index(each.box)
         updates = each.neurons * activity.timesteps * activity.samples
         spikes = int(activity.events[population.name][box].sum()) if population.name in activity.events else 0
         if not is_stateful(population.soma, activity.timesteps):
@@ -182,7 +182,7 @@ class _Counting:
         if not sources:
             self.entered += int(arriving.sum())
         for source in sources:
-            self._travel(source, each, int(arriving[_index(source)].sum()))
+            self._travel(source, each, int(arriving[synapses.box_index(source.box)].sum()))
 
     def _travel(self, source: CoreSlice, target: CoreSlice, messages: int) -> None:
         self.totals[source] += Counters(messages_out=messages)
@@ -194,10 +194,6 @@ class _Counting:
             hops_north_south=messages * north_south,
             within_tile=messages if source.tile == target.tile else 0,
         )
-
-
-def _index(each: CoreSlice) -> tuple[slice, ...]:
-    return tuple(slice(*span) for span in each.box)
 
 
 def _in_level(words: Array, profile: Profile, store: Store) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +60,7 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
         nodes[name] = (node, inputs)
 
     encoded = any(wiring.modules[step.target].type in _ENCODERS for step in wiring.steps if step.op == "module")
-    needed = _needed(wiring)
     for step in wiring.steps:
-        if step.name not in needed:
-            continue
         if not step.name.isprintable():
             raise GraphError(f"layer {step.name!r:.60}: its name is not printable text; rename it")
         inputs = tuple(named[source] for source in step.inputs)
@@ -71,7 +69,7 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
                 add(step.name, Input(shape=input_shape), ())
                 named[step.name] = step.name
                 if not encoded:
-                    named[step.name] = f"{step.name}.encoder"
+                    named[step.name] = _free_name(f"{step.name}.encoder", {each.name for each in wiring.steps})
                     add(named[step.name], DirectEncoder(), (step.name,))
                 continue
             named[step.name] = step.name
@@ -90,16 +88,10 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
     return graph
 
 
-def _needed(wiring: Wiring) -> set[str]:
-    """The steps that the output depends on, and the input."""
-    inputs = {step.name: step.inputs for step in wiring.steps}
-    needed, open_steps = {wiring.steps[0].name}, [wiring.output]
-    while open_steps:
-        name = open_steps.pop()
-        if name not in needed:
-            needed.add(name)
-            open_steps.extend(inputs[name])
-    return needed
+def _free_name(name: str, taken: set[str]) -> str:
+    """``name``, or ``name.2``, ``name.3`` … where that is taken."""
+    candidates = (name if count == 1 else f"{name}.{count}" for count in itertools.count(1))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _tensors(state: Mapping[str, Tensor], path: str) -> dict[str, Array]:

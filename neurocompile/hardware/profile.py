@@ -37,8 +37,6 @@ from neurocompile.hardware.quantity import (
 from neurocompile.hardware.record import Record, refusal
 from neurocompile.resources import find_profile
 
-FORMAT = "neurocompile.profile/1"
-
 Limit = Literal["neurons", "axons_in", "axons_out", "synaptic_memory_words", "fan_in", "thresholds"]
 Overflow = Literal["wrap", "clip"]
 Reset = Literal["none", "zero", "set", "subtract"]
@@ -47,7 +45,7 @@ Order = Literal["integrate_first", "fire_first"]
 SpikeValues = Literal["binary", "signed", "graded"]
 Content = Literal["synapses", "state", "axons"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]  # shown in terminals: no control codes
 
 
 class Topology(Record):

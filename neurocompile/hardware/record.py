@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -49,11 +49,13 @@ class Record(BaseModel):
 
     @classmethod
     def from_document(cls, document: Document) -> Self:
-        """Check a document against this record; ProfileError names file, line, key, value and remedy."""
-        return validated(cls, document)
-
-
-RecordT = TypeVar("RecordT", bound=Record)
+        """``document`` as a record; ProfileError tells file, line, key, value and remedy of the first fault in it."""
+        try:
+            return cls.model_validate(document.data)
+        except ValidationError as error:
+            faults = [_fault(details) for details in error.errors(include_url=False)]
+            path, sentence = min(faults, key=lambda fault: document.lines.get(fault[0], 0))
+            raise ProfileError(f"{document.place(path)}: {sentence}") from error
 
 
 def refusal(problem: str, remedy: str, key: str | None = None) -> PydanticCustomError:
@@ -65,16 +67,6 @@ def shown(value: object) -> str:
     """A value as an error shows it: short whatever its size."""
     text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list | tuple) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def validated(kind: type[RecordT], document: Document) -> RecordT:
-    """``document`` as a ``kind``; ProfileError tells the first fault in the order of the file."""
-    try:
-        return kind.model_validate(document.data)
-    except ValidationError as error:
-        faults = [_fault(details) for details in error.errors(include_url=False)]
-        path, sentence = min(faults, key=lambda fault: document.lines.get(fault[0], 0))
-        raise ProfileError(f"{document.place(path)}: {sentence}") from error
 
 
 def _fault(details: ErrorDetails) -> tuple[KeyPath, str]:

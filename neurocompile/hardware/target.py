@@ -12,8 +12,6 @@ from neurocompile.hardware.profile import Name, Text
 from neurocompile.hardware.record import Record
 from neurocompile.resources import find_target, is_path
 
-FORMAT = "neurocompile.target/1"
-
 
 class Options(Record):
     """Numbers that the user may choose; what the chip allows is for the quantizer to check."""

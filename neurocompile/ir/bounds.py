@@ -25,6 +25,9 @@ from neurocompile.ir.nodes import (
 )
 from neurocompile.ir.populations import Population, Projection, populations
 
+_FAR = float(1 << 60)  # where ends are cut off, so that int64 holds them
+_SAFE_BITS = 50  # of sums that float64, whose integers have 53, computes exactly with room to spare
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -81,9 +84,6 @@ def projection_range(graph: Graph, projection: Projection) -> Interval:
     return Interval(low, high)
 
 
-_FAR = float(1 << 60)
-
-
 def exact_in_float64(graph: Graph) -> bool:
     """Whether float64 computes an integer graph exactly: all sums, scaled to states, stay far below 2**53.
 
@@ -91,7 +91,7 @@ def exact_in_float64(graph: Graph) -> bool:
     """
     return all(
         input_range(graph, population).bits + (population.soma.fixed.fraction_bits if population.soma.fixed else 0)
-        <= 50
+        <= _SAFE_BITS
         for population in populations(graph)
     )
 

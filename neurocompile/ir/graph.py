@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
@@ -32,8 +33,8 @@ class Graph:
     ) -> None:
         if stage not in STAGES:
             raise GraphError(f"graph {name!r}: stage {stage!r} is not one of {', '.join(STAGES)}")
-        if timesteps < 1:
-            raise GraphError(f"graph {name!r}: timesteps is {timesteps}; it must be at least 1")
+        if type(timesteps) is not int or timesteps < 1:
+            raise GraphError(f"graph {name!r}: timesteps is {timesteps!r}; it must be a whole number of at least 1")
         self.name = name
         self.stage: Stage = stage
         self.timesteps = timesteps
@@ -84,9 +85,6 @@ class Graph:
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
 
-    def __len__(self) -> int:
-        return len(self._order)
-
     def __contains__(self, name: object) -> bool:
         return name in self._inputs
 
@@ -113,7 +111,7 @@ class Graph:
     def edit(self) -> Draft:
         return Draft(self)
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """sha256 of the text form and of every array's bytes: equal for equal graphs."""
         from neurocompile.ir.text import to_text
@@ -161,9 +159,6 @@ class Draft:
         (source,) = self._nodes[name][1]
         self.redirect(name, source)
         self.remove(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._nodes
 
     def inputs(self, name: str) -> tuple[str, ...]:
         return self._nodes[name][1]

@@ -16,6 +16,8 @@ from neurocompile.errors import InputError
 from neurocompile.ir import fixedpoint
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    ENCODERS,
+    SPIKING,
     Add,
     Array,
     AvgPool2d,
@@ -109,10 +111,10 @@ def linear(node: Node, *inputs: Array) -> Array:
     dtype = x.dtype
     match node:
         case Conv2d():
-            maps = _convolve(x, node.weight.astype(dtype), node)
+            maps = _convolve(x, node.weight.astype(dtype, copy=False), node)
             return maps if node.bias is None else maps + node.bias.astype(dtype)[:, None, None]
         case Linear():
-            features: Array = x @ node.weight.astype(dtype).T
+            features: Array = x @ node.weight.astype(dtype, copy=False).T
             return features if node.bias is None else features + node.bias.astype(dtype)
         case Scale():
             scaled: Array = x * per_channel(node.weight, x.shape[1:]).astype(dtype)
@@ -276,7 +278,7 @@ def interpret(
     samples = check_samples(graph, samples)
     integer = graph.stage in ("integer", "mapped")
     number = np.dtype(dtype or (np.int64 if integer else np.float64))
-    encoders = {name: encode(graph, name, samples, first_sample) for name in graph.of_kind(*_ENCODERS)}
+    encoders = {name: encode(graph, name, samples, first_sample) for name in graph.of_kind(*ENCODERS)}
     if graph.stage == "mapped":
         return _stream(graph, {name: events.astype(number) for name, events in encoders.items()}, number, progress)
     machine = _Machine(graph, len(samples), number)
@@ -285,7 +287,7 @@ def interpret(
         steps.append(machine.step({name: events[:, t].astype(number) for name, events in encoders.items()}))
         if progress:
             progress(t + 1, graph.timesteps)
-    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*_SENDERS)}
+    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING)}
     outputs = {name: _result(graph, name, np.stack([step[name] for step in steps], axis=1)) for name in graph.outputs}
     return Trace(outputs, {**encoders, **sent})
 
@@ -315,7 +317,7 @@ def _stream(
         if progress:
             progress(t + 1, total)
     series = {name: np.stack(rows).reshape(count, steps, *graph.shape(name)) for name, rows in kept.items()}
-    sent = {name: series[name] for name in graph.of_kind(*_SENDERS)}
+    sent = {name: series[name] for name in graph.of_kind(*SPIKING)}
     return Trace({name: _result(graph, name, series[name]) for name in graph.outputs}, {**encoders, **sent})
 
 
@@ -325,10 +327,6 @@ def _result(graph: Graph, name: str, series: Array) -> Array:
         return series[:, -1]
     total: Array = series.sum(axis=1)
     return total
-
-
-_ENCODERS = (DirectEncoder, PoissonEncoder)
-_SENDERS = (Neuron, Threshold)
 
 
 class _Machine:

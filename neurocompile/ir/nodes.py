@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,10 @@ Spikes = Literal["binary", "signed", "graded"]
 Overflow = Literal["wrap", "clip"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "compare": ("above", "at_or_above"),
-    "order": ("integrate_first", "fire_first"),
-    "reset": ("subtract", "set", "none"),
-    "spikes": ("binary", "signed", "graded"),
+    "compare": get_args(Compare),
+    "order": get_args(Order),
+    "reset": get_args(Reset),
+    "spikes": get_args(Spikes),
 }
 
 

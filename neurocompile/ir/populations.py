@@ -9,6 +9,7 @@ and a soma with several projections reads them through a single ``Add``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neurocompile.errors import GraphError
@@ -77,10 +78,7 @@ class Population:
 
     @property
     def neurons(self) -> int:
-        size = 1
-        for extent in self.shape:
-            size *= extent
-        return size
+        return math.prod(self.shape)
 
 
 def populations(graph: Graph) -> tuple[Population, ...]:

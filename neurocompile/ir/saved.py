@@ -52,6 +52,8 @@ def from_plain(structure: Mapping[str, Any], arrays: Mapping[str, Array]) -> Gra
     for index, entry in enumerate(_take(structure, "nodes", list, "graph")):
         where = f"graph.nodes[{index}]"
         node_name = _take(entry, "name", str, where)
+        if not node_name.isprintable():
+            raise InputError(f"{where}: name {node_name!r:.60} is not printable text; build the file again")
         nodes.append((node_name, _node(entry, arrays, where), _names(_take(entry, "inputs", list, where), where)))
     outputs = _names(_take(structure, "outputs", list, "graph"), "graph.outputs")
     timesteps = _take(structure, "timesteps", int, "graph")

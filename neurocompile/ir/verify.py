@@ -21,19 +21,16 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
-    Neuron,
     Node,
-    PoissonEncoder,
     Readout,
     Scale,
     Soma,
     SumPool2d,
-    Threshold,
 )
 from neurocompile.ir.populations import populations
 
-_SOURCES = (Input, DirectEncoder, PoissonEncoder)
-_SOMAS = (Neuron, Threshold, Readout)
+_SOURCES = (Input, *ENCODERS)
+_SOMAS = (*SPIKING, Readout)
 _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
@@ -95,11 +92,11 @@ def _check_projections(graph: Graph) -> None:
     for population in populations(graph):
         for projection in population.projections:
             kinds = [node.kind for node in projection.nodes]
-            order = [_RANK.get(kind, 99) for kind in kinds]
+            order = [_RANK.get(kind, _NO_RANK) for kind in kinds]
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
-            legal = before == sorted(before) and 99 not in before and kinds.count("Delay") <= 1
+            legal = before == sorted(before) and _NO_RANK not in before and kinds.count("Delay") <= 1
             if weighted != 1 or not legal or after not in ([], ["Flatten"]):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
@@ -109,8 +106,10 @@ def _check_projections(graph: Graph) -> None:
                 raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
 
 
+#: in which order what stands before the weights must come; what has no rank must not stand there
 _RANK = {"Delay": 0, "SumPool2d": 1, "Flatten": 2}
-_WEIGHTED_KINDS = ("Conv2d", "Linear", "Scale")
+_NO_RANK = len(_RANK)
+_WEIGHTED_KINDS = tuple(kind.__name__ for kind in WEIGHTED)
 
 
 def _check_integers(graph: Graph) -> None:

@@ -12,7 +12,7 @@ from neurocompile.errors import InputError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.populations import Population, populations
-from neurocompile.mapping.synapses import Box, box_size
+from neurocompile.mapping.synapses import Box, box_index, box_size
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _check_cover(population: Population, slices: tuple[CoreSlice, ...]) -> None:
                 f"mapping: box {each.box} is not within {population.name}'s shape {population.shape}; "
                 "build the program again"
             )
-        covered[tuple(slice(*span) for span in each.box)] = True
+        covered[box_index(each.box)] = True
         total += each.neurons
     if total != population.neurons or not covered.all():
         raise InputError(

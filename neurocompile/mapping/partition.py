@@ -19,7 +19,7 @@ from neurocompile.ir.nodes import Array, Neuron, Threshold, per_channel
 from neurocompile.ir.populations import Population, populations
 from neurocompile.mapping import synapses
 from neurocompile.mapping.limits import core_limits, cut_refusal
-from neurocompile.mapping.synapses import Box, box_size, full_box
+from neurocompile.mapping.synapses import Box, box_index, box_size, full_box
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Cut:
         return {
             "neurons": box_size(box),
             "axons_in": axons,
-            "axons_out": int(self.out_axons[_index(box)].sum()),
+            "axons_out": int(self.out_axons[box_index(box)].sum()),
             "synaptic_memory_words": words,
             "words_per_axon": longest,
             "fan_in": int(np.max(inflow)),
@@ -106,10 +106,6 @@ class _Cut:
             return 1
         spans = (slice(*span) if extent > 1 else slice(None) for span, extent in zip(box, values.shape, strict=True))
         return len(np.unique(values[tuple(spans)]))
-
-
-def _index(box: Box) -> tuple[slice, ...]:
-    return tuple(slice(*span) for span in box)
 
 
 def _halves(box: Box, axis: int) -> tuple[Box, Box]:

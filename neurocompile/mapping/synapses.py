@@ -44,6 +44,11 @@ def box_size(box: Box) -> int:
     return math.prod(stop - start for start, stop in box)
 
 
+def box_index(box: Box) -> tuple[slice, ...]:
+    """What picks a box out of an array over the soma's shape."""
+    return tuple(slice(*span) for span in box)
+
+
 def fan_out(projection: Projection, box: Box) -> Array:
     """int64 over the source's shape: synapses of each source neuron into ``box``; paths where pools overlap."""
     geometry = _geometry(projection)
@@ -78,13 +83,6 @@ def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
     if geometry.pools_overlap:
         return _tally([geometry.reach(region) for region in regions])
     return _tally([geometry.pooled_reach(region) for region in regions])
-
-
-def synaptic_words(projection: Projection, box: Box, profile: Profile) -> int:
-    """Memory words of all lists of ``lists``."""
-    bits = entry_bits(projection)
-    stored = lists(projection, box, profile)
-    return sum(count * profile.synapses.axon_words(synapses, bits) for synapses, count in stored.items())
 
 
 def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:

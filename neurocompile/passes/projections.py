@@ -54,7 +54,6 @@ class SplitProjections:
             nodes[unique] = (node, inputs)
             return unique
 
-        soma = ""
         for soma, node in graph.items():
             if isinstance(node, (Input, *ENCODERS)):
                 nodes[soma] = (node, graph.inputs(soma))
@@ -129,8 +128,7 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
     if isinstance(last, (Conv2d, Linear)) and isinstance(node, Scale) and node.weight.ndim <= 1:
         factor = np.broadcast_to(node.weight, last.weight.shape[:1])
         layer_name, _ = pop()
-        push(layer_name, scale_outputs(last, factor, np.zeros_like(factor)))
-        _drop_bias(chain)
+        push(layer_name, replace(scale_outputs(last, factor, np.zeros_like(factor)), bias=None))
         return
     if isinstance(last, Conv2d) and isinstance(node, SumPool2d):
         if any(node.padding):
@@ -147,18 +145,13 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
     push(name, node)
 
 
-def _drop_bias(chain: list[Step]) -> None:
-    name, node = chain[-1]
-    assert isinstance(node, (Conv2d, Linear))
-    chain[-1] = (name, replace(node, bias=None))
-
-
 def _after_scale(scale: Scale, node: Node, shape: Shape, where: str) -> Node:
     """``node`` with ``scale``, which feeds it, in its weights. ``shape`` is what passes between them."""
     if isinstance(node, Scale):
-        return Scale(weight=per_channel(scale.weight, shape) * per_channel(node.weight, shape)) if (
-            max(scale.weight.ndim, node.weight.ndim) > 1
-        ) else Scale(weight=scale.weight * node.weight)  # fmt: skip
+        one, other = scale.weight, node.weight
+        if max(one.ndim, other.ndim) > 1:
+            one, other = per_channel(one, shape), per_channel(other, shape)
+        return Scale(weight=one * other)
     assert isinstance(node, (Conv2d, Linear))
     if scale.weight.ndim > 1:
         raise GraphError(f"{where} reads values that are scaled one by one; its kernel cannot hold that")

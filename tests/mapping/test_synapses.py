@@ -148,9 +148,6 @@ def test_lists_agree_with_the_rules_written_out(case: tuple[Graph, Box]) -> None
     for profile in (PLAIN, SHARED):
         sizes, pointed = slow_lists(projection, box, graph.shape("lif"), profile)
         assert synapses.lists(projection, box, profile) == dict(sizes)
-        assert synapses.synaptic_words(projection, box, profile) == sum(
-            count * words(size) for size, count in sizes.items()
-        )
         fetched = synapses.words_per_axon(projection, box, profile)
         assert fetched.shape == projection.source_shape
         assert fetched.ravel().tolist() == [words(int(size)) for size in pointed]
@@ -167,7 +164,7 @@ def test_a_convolution_by_hand() -> None:
     projection = projection_of(one_layer((16, 8, 8), [conv(32, 16)]))
     box = synapses.full_box((32, 8, 8))
     assert synapses.lists(projection, box, SHARED) == {288: 16}
-    assert synapses.synaptic_words(projection, box, SHARED) == 16 * (4 * 9 + 5)
+    assert SHARED.synapses.axon_words(288, synapses.entry_bits(projection)) == 4 * 9 + 5
     # each of 1024 source neurons its own: 4 corners, 24 at the edges and 36 within, of 4, 6 and 9 positions
     assert synapses.lists(projection, box, PLAIN) == {128: 16 * 4, 192: 16 * 24, 288: 16 * 36}
 
@@ -229,7 +226,7 @@ def test_weights_without_a_width_are_refused() -> None:
     projection = projection_of(one_layer((4,), [dense(2, 4)]))
     bare = dataclasses.replace(projection, nodes=(dataclasses.replace(projection.nodes[0], weight_bits=None),))
     with pytest.raises(GraphError, match=r"op0: weight_bits is not declared; run the quantize pass"):
-        synapses.synaptic_words(bare, ((0, 2),), PLAIN)
+        synapses.words_per_axon(bare, ((0, 2),), PLAIN)
 
 
 def test_a_source_of_two_axes_behind_a_flatten() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from neurocompile.backends.base import Progress
 from neurocompile.backends.lava import compat, guard
 from neurocompile.backends.lava.job import Job
-from neurocompile.errors import BackendError, GraphError, InputError
+from neurocompile.errors import BackendError, GraphError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_samples, encode
 from neurocompile.ir.nodes import ENCODERS, Array
@@ -45,8 +45,6 @@ class LavaBackend:
                 f"graph {graph.name!r} is at stage {graph.stage!r}; Lava runs mapped graphs, retime it first"
             )
         checked = check_samples(graph, samples)
-        if not len(checked):
-            raise InputError(f"input has no samples: its shape is {samples.shape}; give at least one")
         encoded = {name: encode(graph, name, checked, first_sample) for name in graph.of_kind(*ENCODERS)}
         with tempfile.TemporaryDirectory(prefix="neurocompile-") as folder:
             job = Job.create(Path(folder), graph, encoded, use_stock=self.use_stock)

@@ -120,8 +120,3 @@ def _soma(graph: Graph, population: Population, inputs: Interval, use_stock: boo
         Block(name, "LIFReset", name, reads, {"shape": (population.neurons,), **settings}),
         Block(f"{name} spikes", "Recorder", name, (name,), recorder, "a LIFReset keeps no record"),
     ]
-
-
-def stock_blocks(plan: Plan) -> list[str]:
-    """The names of the blocks whose process Lava ships."""
-    return [block.name for block in plan.blocks if block.kind in ("Dense", "LIFReset")]

@@ -15,7 +15,6 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import WEIGHTED
 from neurocompile.ir.populations import Projection as Chain
 
@@ -43,17 +42,16 @@ class ProjectionModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no
         chain: Chain = proc_params["projection"]
         self.number = proc_params["number"]
         self.source_shape = (1, *chain.source_shape)
-        self.operators = [
+        nodes = (
             dataclasses.replace(node, weight=node.weight.astype(self.number)) if isinstance(node, WEIGHTED) else node
-            for node in chain.operators
-        ]
+            for node in chain.nodes
+        )
+        self.chain = dataclasses.replace(chain, nodes=tuple(nodes))
         self.under_way = [self.sums(np.zeros(self.source_shape, np.int32))] * chain.steps
 
     def sums(self, spikes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        x = spikes.reshape(self.source_shape).astype(self.number)
-        for node in self.operators:
-            x = linear(node, x)
-        return x.astype(np.int32).ravel()
+        sums = self.chain.apply(spikes.reshape(self.source_shape).astype(self.number))
+        return sums.astype(np.int32).ravel()
 
     def run_spk(self) -> None:
         slot = self.time_step % len(self.under_way)
