@@ -130,6 +130,7 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
     chip = profile.numerics
     return Numerics(
         weight_bits=weight_bits,
+        weight_exponent_max=chip.weight_exponent_range.maximum if chip.weight_exponent_range else 0,
         payload_bits=payload_bits,
         state_bits=chip.state_bits.count,
         fraction_bits=chip.fraction_bits.count,
@@ -138,6 +139,7 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
         threshold_bits=chip.threshold_range[1].bit_length() + 1,
         threshold_step_bits=chip.threshold_step_bits.count,
         bias_bits=chip.bias_bits.count,
+        bias_max=((1 << chip.bias_bits.count) - 1) << chip.bias_exponent_max.count,
         accumulator_bits=chip.accumulator_bits.count,
         current_overflow=chip.current_overflow,
         membrane_overflow=chip.membrane_overflow,

@@ -111,6 +111,12 @@ class Program:
             ),
             "cores": self.mapping.cores,
             "phase_steps": self.phase_steps,
+            "bits": self.target.options.weight_bits if self.options.bits is None else self.options.bits,
+            "weight_bits": {
+                projection.name: projection.weighted.weight_bits
+                for population in all_populations
+                for projection in population.projections
+            },
         }
 
     def save(self, folder: str | Path, *, force: bool = False, also: Callable[[Path], None] | None = None) -> None:

@@ -76,6 +76,13 @@ def show_build(result: dict[str, Any]) -> None:
     ]
     _table(f"{result['name']} for {result['target']}", ("", result["profile"]), rows)
     stdout.print(f"program: {result['program']}", markup=False, soft_wrap=True)
+    narrower = [f"{layer} ({bits})" for layer, bits in result["weight_bits"].items() if bits < result["bits"]]
+    if narrower:
+        stdout.print(
+            f"note: fewer weight bits, because sums and states would not fit otherwise: {', '.join(narrower)}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def show_run(result: dict[str, Any]) -> None:

@@ -57,12 +57,14 @@ LOWERING: tuple[Pass, ...] = (RemoveIdentity(), Stateless(), FuseBatchNorm(), Fo
 class ExactQuantize(Quantize):
     """Multiplies every weight by 16, which makes integers of those of ``networks(exact=True)``."""
 
-    def _scale(self, population: Population, source_scale: dict[str, float]) -> Array:  # noqa: ARG002
+    def _scale(self, population: Population, sizes: Array, bits: int) -> Array:  # noqa: ARG002
         return np.array(16.0)
 
 
 #: analog input of ``networks(exact=True)`` is in whole numbers up to 127, so that eight bits hold it as it is
-EXACT = ExactQuantize(Numerics(weight_bits=8, payload_bits=8, state_bits=36, accumulator_bits=36))
+EXACT = ExactQuantize(
+    Numerics(weight_bits=8, weight_exponent_max=0, payload_bits=8, state_bits=36, accumulator_bits=36)
+)
 
 
 class Builder:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from neurocompile import snn
-from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.errors import GraphError, InputError, NeurocompileError
 from neurocompile.frontend.network import from_module, from_wiring
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
@@ -62,14 +62,21 @@ def read_checkpoint(
 
 
 def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
-    """A module in memory and a batch of inputs (N, *shape), which gives the shape and the calibration data."""
+    """A module in memory and a batch of inputs, which gives the shape and the calibration data: (N, *shape), or
+    (N, timesteps, *shape) where the network takes no sample of shape (timesteps, *shape)."""
     batch = example_input.detach().cpu().float() if isinstance(example_input, Tensor) else example_input
     batch = np.asarray(batch)
     if batch.ndim < 2:
         raise InputError(
             f"example_input has shape {batch.shape}; give a batch (N, features) or (N, channels, height, width)"
         )
-    return Source(from_module(module, batch.shape[1:], timesteps, name), batch)
+    try:
+        graph = from_module(module, batch.shape[1:], timesteps, name)
+    except GraphError:
+        if batch.ndim < 3 or batch.shape[1] != timesteps:
+            raise
+        graph = from_module(module, batch.shape[2:], timesteps, name)
+    return Source(graph, batch)
 
 
 def _make(spec: str) -> nn.Module:

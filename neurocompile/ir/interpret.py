@@ -111,14 +111,13 @@ def linear(node: Node, *inputs: Array) -> Array:
     dtype = x.dtype
     match node:
         case Conv2d():
-            maps = _convolve(x, node.weight.astype(dtype, copy=False), node)
-            return maps if node.bias is None else maps + node.bias.astype(dtype)[:, None, None]
+            y = _shifted(_convolve(x, node.weight.astype(dtype, copy=False), node), node)
+            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
         case Linear():
-            features: Array = x @ node.weight.astype(dtype, copy=False).T
-            return features if node.bias is None else features + node.bias.astype(dtype)
+            y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
+            return y if node.bias is None else y + node.bias.astype(dtype)
         case Scale():
-            scaled: Array = x * per_channel(node.weight, x.shape[1:]).astype(dtype)
-            return scaled
+            return _shifted(x * per_channel(node.weight, x.shape[1:]).astype(dtype, copy=False), node)
         case SumPool2d():
             return _pool(x, node.kernel, node.stride, node.padding)
         case AvgPool2d():
@@ -134,6 +133,11 @@ def linear(node: Node, *inputs: Array) -> Array:
         case Identity() | Dropout():
             return x
     raise AssertionError(f"{node.kind} is not a linear node")
+
+
+def _shifted(sums: Array, node: Conv2d | Linear | Scale) -> Array:
+    """The sums of weights, in the unit that the projection's exponent gives them."""
+    return sums * (1 << node.weight_exponent) if node.weight_exponent else sums
 
 
 def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],

@@ -123,6 +123,8 @@ def _check_weights(node: Conv2d | Linear, axes: str) -> None:
 def _check_weight_bits(node: Conv2d | Linear | Scale) -> None:
     if node.weight_bits is not None and not 1 <= node.weight_bits <= 32:
         raise GraphError(f"{node.kind}.weight_bits is {node.weight_bits}; it must be from 1 to 32")
+    if not 0 <= node.weight_exponent <= 15:
+        raise GraphError(f"{node.kind}.weight_exponent is {node.weight_exponent}; it must be from 0 to 15")
 
 
 def _spatial(node: Node, shape: Shape) -> Shape:
@@ -202,7 +204,8 @@ class Conv2d(Node):
     """Cross-correlation, as torch's: ``y[o] = bias[o] + sum_i weight[o, i] * x[i]``, zero padding.
 
     ``weight``: (out_channels, in_channels / groups, kernel_height, kernel_width); ``bias``: (out_channels,).
-    ``weight_bits`` is declared at the integer stage.
+    At the integer stage ``weight_bits`` is declared, and the sum is multiplied by ``2**weight_exponent``: the weights
+    of one projection may count for more than those of another that meets it in a soma. So in ``Linear`` and ``Scale``.
     """
 
     weight: Array
@@ -212,6 +215,7 @@ class Conv2d(Node):
     dilation: Pair = (1, 1)
     groups: int = 1
     weight_bits: int | None = None
+    weight_exponent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -246,6 +250,7 @@ class Linear(Node):
     weight: Array
     bias: Array | None = None
     weight_bits: int | None = None
+    weight_exponent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -267,6 +272,7 @@ class Scale(Node):
 
     weight: Array
     weight_bits: int | None = None
+    weight_exponent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

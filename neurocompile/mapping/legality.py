@@ -33,7 +33,7 @@ def check_neurons(graph: Graph, profile: Profile) -> None:
     for population in populations(graph):
         _check_compare(population.name, population.soma, profile)
         for projection in population.projections:
-            _check_weights(projection, profile)
+            _check_weights(projection, graph, profile)
         _check_numbers(population.name, population.soma, population.shape, profile)
 
 
@@ -144,8 +144,10 @@ def _check_compare(name: str, soma: Soma, profile: Profile) -> None:
         )
 
 
-def _check_weights(projection: Projection, profile: Profile) -> None:
-    bits, limit = projection.weighted.weight_bits or 0, profile.numerics.weight_bits.count
+def _check_weights(projection: Projection, graph: Graph, profile: Profile) -> None:
+    """The width of the weights, and the power of two that they are multiplied by."""
+    node = projection.weighted
+    bits, limit = node.weight_bits or 0, profile.numerics.weight_bits.count
     if bits > limit:
         raise _refusal(
             projection.name,
@@ -153,6 +155,18 @@ def _check_weights(projection: Projection, profile: Profile) -> None:
             profile,
             f"stores {limit}",
             f"lower --bits to {limit} or choose a chip with wider weights",
+        )
+    exponents = profile.numerics.weight_exponent_range
+    # a value that travels as bit planes shifts its weights by up to one less than their number already
+    shift = node.weight_exponent + bit_planes(graph.node(projection.source), profile) - 1
+    if node.weight_exponent and (exponents is None or shift > exponents.maximum):
+        has = "cannot shift weights" if exponents is None else f"shifts weights by {exponents.maximum} at most"
+        raise _refusal(
+            projection.name,
+            f"its weights are shifted by {shift} bits",
+            profile,
+            has,
+            "quantize the network for this chip",
         )
 
 

@@ -7,6 +7,7 @@ that the path adds when nothing spikes becomes the soma's bias (or moves the thr
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -36,6 +37,11 @@ from neurocompile.ir.nodes import (
 from neurocompile.passes.batchnorm import scale_inputs, scale_outputs
 
 Step = tuple[str, Node]
+#: a source, and the names of the linear nodes from it on, in order of flow
+Path = tuple[str, tuple[str, ...]]
+
+#: a checkpoint is not trusted, and sums of sums can have as many paths as one likes
+_MOST_PATHS = 1024
 
 
 @dataclass(frozen=True)
@@ -54,41 +60,55 @@ class SplitProjections:
             nodes[unique] = (node, inputs)
             return unique
 
+        paths, resting = _paths(graph), _resting_inputs(graph)
         for soma, node in graph.items():
             if isinstance(node, (Input, *ENCODERS)):
                 nodes[soma] = (node, graph.inputs(soma))
             if not isinstance(node, Soma):
                 continue
             ends = []
-            for source, steps in _paths(graph, graph.inputs(soma)[0]):
+            for (source, names), count in paths[graph.inputs(soma)[0]].items():
                 end = source
-                for name, operator in _one_weighted(graph, soma, source, steps):
+                for name, operator in _one_weighted(graph, soma, source, names, count):
                     end = add(name, operator, (end,))
                 ends.append(end)
             feeding = ends[0] if len(ends) == 1 else add(f"{soma}.sum", Add(), tuple(ends))
-            nodes[soma] = (_with_bias(node, _resting_input(graph, graph.inputs(soma)[0])), (feeding,))
+            nodes[soma] = (_with_bias(node, resting[graph.inputs(soma)[0]]), (feeding,))
         triples = ((name, node, inputs) for name, (node, inputs) in nodes.items())
         return Graph(graph.name, "spiking", graph.timesteps, triples, graph.outputs)
 
 
-def _paths(graph: Graph, name: str) -> list[tuple[str, list[Step]]]:
-    """Every path of linear nodes that ends in ``name``: (source, nodes in order of flow)."""
-    node = graph.node(name)
-    if isinstance(node, (*ENCODERS, *SPIKING)):
-        return [(name, [])]
-    branches = [path for source in graph.inputs(name) for path in _paths(graph, source)]
-    if isinstance(node, Add):
-        return branches
-    return [(source, [*steps, (name, node)]) for source, steps in branches]
+def _paths(graph: Graph) -> dict[str, Counter[Path]]:
+    """Per node, the paths of linear nodes that end in it, and how often each is taken (``y + y`` takes one twice)."""
+    paths: dict[str, Counter[Path]] = {}
+    for name, node in graph.items():
+        if isinstance(node, (*ENCODERS, *SPIKING)):
+            paths[name] = Counter({(name, ()): 1})
+        elif not isinstance(node, (Input, Soma)):
+            arriving: Counter[Path] = Counter()
+            for source in graph.inputs(name):
+                arriving.update(paths[source])
+            if len(arriving) > _MOST_PATHS:
+                raise GraphError(
+                    f"{name}: {len(arriving):,} different paths of sums lead here, limit {_MOST_PATHS:,}; put neurons "
+                    "between the sums"
+                )
+            added = () if isinstance(node, Add) else (name,)
+            paths[name] = Counter({(source, names + added): count for (source, names), count in arriving.items()})
+    return paths
 
 
-def _one_weighted(graph: Graph, soma: str, source: str, steps: list[Step]) -> list[Step]:
-    """The path as ``SumPool2d* Flatten? weighted Flatten?``, computing the same linear map."""
+def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], count: int) -> list[Step]:
+    """The path, taken ``count`` times, as ``SumPool2d* Flatten? weighted Flatten?``: the same linear map."""
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
-    for name, node in steps:
+    where = f"{soma}: the path from {source}"
+    if count > 1:
+        _append(chain, shapes, f"{source}.to.{soma}", Scale(weight=np.array(float(count))), where)
+    for name in names:
+        node = graph.node(name)
         unbiased = replace(node, bias=None) if isinstance(node, (Conv2d, Linear)) else node
-        _append(chain, shapes, name, unbiased, f"{soma}: the path from {source}")
+        _append(chain, shapes, name, unbiased, where)
     if not any(isinstance(node, WEIGHTED) for _, node in chain):
         chain.append((f"{source}.to.{soma}", Scale(weight=np.array(1.0))))
     return chain
@@ -179,13 +199,15 @@ def pooled_convolution(layer: Conv2d, pool: SumPool2d) -> Conv2d:
     return replace(layer, weight=weight, stride=stride, dilation=(1, 1))
 
 
-def _resting_input(graph: Graph, name: str) -> Array:
-    """What ``name`` gives when no source sends anything: the biases on the way, float64, of its full shape."""
-    node = graph.node(name)
-    if isinstance(node, (*ENCODERS, *SPIKING)):
-        return np.zeros(graph.shape(name))
-    result: Array = linear(node, *(_resting_input(graph, source)[None] for source in graph.inputs(name)))[0]
-    return result
+def _resting_inputs(graph: Graph) -> dict[str, Array]:
+    """What every node gives when no source sends anything: the biases on the way, float64, of its full shape."""
+    resting: dict[str, Array] = {}
+    for name, node in graph.items():
+        if isinstance(node, (*ENCODERS, *SPIKING)):
+            resting[name] = np.zeros(graph.shape(name))
+        elif not isinstance(node, (Input, Soma)):
+            resting[name] = linear(node, *(resting[source][None] for source in graph.inputs(name)))[0]
+    return resting
 
 
 def _with_bias(node: Soma, added: Array) -> Soma:

@@ -5,6 +5,10 @@ S[c], shared by all projections that meet there: weights become ``round(w * S / 
 the source sends (1 for spikes); thresholds, biases and reset values ``round(v * S * 2**fraction_bits)``. Outputs that
 compete in an argmax share one scale. A stateless comparison loses nothing more: with integer sums, ``sum > v`` is
 ``sum > floor(v)``.
+
+S is as fine as the interval analysis allows. Where projections of different size meet, it follows the smaller weights
+and those of the larger carry an exponent. Where sums or states would not fit their width it is coarser, and the layer's
+``weight_bits`` say so.
 """
 
 from __future__ import annotations
@@ -20,11 +24,9 @@ from neurocompile.ir.graph import Draft, Graph
 from neurocompile.ir.interpret import check_samples
 from neurocompile.ir.nodes import (
     Array,
-    Conv2d,
     DirectEncoder,
     FixedPoint,
     Flatten,
-    Linear,
     Neuron,
     Overflow,
     Readout,
@@ -40,9 +42,11 @@ from neurocompile.ir.populations import Population, Projection, populations
 class Numerics:
     """The widths that a chip offers, in bits, sign included. ``fraction_bits`` is the most that states carry below
     the weight's unit; where ``fraction_bits_fixed`` it is exactly that. Thresholds are multiples of
-    ``2**threshold_step_bits`` in state units, biases a magnitude of ``bias_bits`` times a power of two (None: any)."""
+    ``2**threshold_step_bits`` in state units; biases a magnitude of ``bias_bits`` times a power of two, ``bias_max`` at
+    most (None: any)."""
 
     weight_bits: int = 8
+    weight_exponent_max: int = 7
     payload_bits: int = 8
     state_bits: int = 24
     fraction_bits: int = 6
@@ -51,6 +55,7 @@ class Numerics:
     threshold_bits: int = 24
     threshold_step_bits: int = 0
     bias_bits: int | None = None
+    bias_max: int | None = None
     accumulator_bits: int = 24
     current_overflow: Overflow = "wrap"
     membrane_overflow: Overflow = "clip"
@@ -58,6 +63,7 @@ class Numerics:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("weight_bits", 1, 8),
+            ("weight_exponent_max", 0, 15),
             ("payload_bits", 1, 16),
             ("state_bits", 8, 40),
             ("threshold_bits", 8, 40),
@@ -69,10 +75,14 @@ class Numerics:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; choose from {low} to {high}")
 
-    @property
-    def largest_weight(self) -> int:
-        """Symmetric codes; one bit means -1 and +1 (a weight of zero is no synapse)."""
-        return max(1, (1 << (self.weight_bits - 1)) - 1)
+
+#: a layer whose sums do not fit gets narrower weights down to this width; what then does not fit is refused
+_LEAST_BITS = 4
+
+
+def largest_weight(bits: int) -> int:
+    """Symmetric codes; one bit means -1 and +1 (a weight of zero is no synapse)."""
+    return max(1, (1 << (bits - 1)) - 1)
 
 
 @dataclass(frozen=True)
@@ -89,17 +99,12 @@ class Quantize:
     def run(self, graph: Graph) -> Graph:
         draft = graph.edit()
         source_scale = {name: self._encode(graph, draft, name) for name in graph.of_kind(DirectEncoder)}
-        scales: dict[str, Array] = {}
-        for population in populations(graph):
-            scale = self._scale(population, source_scale)
-            for projection in population.projections:
-                ratio = scale / source_scale.get(projection.source, 1.0)
-                draft.replace(projection.name, self._quantize_weights(projection, ratio))
-            scales[population.name] = scale
-        weighted = draft.finish()
-        for population in populations(weighted):
-            inputs = input_range(weighted, population)
-            draft.replace(population.name, self._quantize_soma(weighted, population, scales[population.name], inputs))
+        encoded = draft.finish()
+        for population in populations(encoded):
+            quantized = self._quantize_population(encoded, population, source_scale)
+            for projection in quantized.projections:
+                draft.replace(projection.name, projection.weighted)
+            draft.replace(population.name, quantized.soma)
         return draft.finish("integer")
 
     def _encode(self, graph: Graph, draft: Draft, name: str) -> float:
@@ -117,46 +122,65 @@ class Quantize:
         draft.replace(name, replace(node, scale=scale, low=-largest if signed else 0, high=largest))
         return scale
 
-    def _scale(self, population: Population, source_scale: dict[str, float]) -> Array:
-        """S: () where all channels share one, else (channels,)."""
-        soma = population.soma
+    def _quantize_population(self, graph: Graph, population: Population, source_scale: dict[str, float]) -> Population:
+        """The population in integers, at the finest scale for which nothing can overflow."""
+        bits = self.numerics.weight_bits
+        sizes = self._sizes(population, source_scale)
+        finest = _exponents(sizes, self.numerics.weight_exponent_max if bits > 1 else 0)
+        # above 0: the largest exponent; 0: the largest weight has the largest code; below: it has a smaller one
+        steps = range(int(finest.max()), min(_LEAST_BITS, bits) - bits - 1, -1)
+        for step in steps:
+            exponents, step_bits = np.minimum(finest, max(step, 0)), bits + min(step, 0)
+            scale = self._scale(
+                population, sizes / 2.0 ** exponents.reshape((-1,) + (1,) * (sizes.ndim - 1)), step_bits
+            )
+            projections = tuple(
+                _with_weights(each, scale / source_scale.get(each.source, 1.0), step_bits, int(exponent))
+                for each, exponent in zip(population.projections, exponents, strict=True)
+            )
+            weighted = replace(population, projections=projections)
+            try:
+                return replace(weighted, soma=self._quantize_soma(graph, weighted, scale, step_bits))
+            except CapacityError:
+                if step == steps[-1]:
+                    raise
+        raise AssertionError("no scale was tried")
+
+    def _sizes(self, population: Population, source_scale: dict[str, float]) -> Array:
+        """What the largest code of each projection stands for: (projections, channels), or (projections,) where all
+        channels share one scale."""
         sizes = [
             _weight_size(projection, population.shape[0], binary=self.numerics.weight_bits == 1)
             / source_scale.get(projection.source, 1.0)
             for projection in population.projections
         ]
-        if isinstance(soma, Readout) or any(size.ndim == 0 for size in sizes):
+        if isinstance(population.soma, Readout) or any(size.ndim == 0 for size in sizes):
             sizes = [np.asarray(size.max()) for size in sizes]
-        size: Array = np.max(np.stack(sizes), axis=0)
+        return np.stack(sizes)
+
+    def _scale(self, population: Population, sizes: Array, bits: int) -> Array:
+        """S, () or (channels,): the largest of ``sizes`` (exponents taken off) has the largest code of ``bits``."""
+        soma, numerics = population.soma, self.numerics
+        size: Array = sizes.max(axis=0)
         reach = max(float(np.abs(array).max()) for name, array in soma.arrays() if name in _IN_WEIGHT_UNITS)
         # a channel without weights still compares its bias with its threshold: a scale that shows both
-        scale = self.numerics.largest_weight / np.where(size == 0, max(reach, 1e-9) / 256, np.maximum(size, 1e-30))
+        scale = largest_weight(bits) / np.where(size == 0, max(reach, 1e-9) / 256, np.maximum(size, 1e-30))
         if reach and not isinstance(soma, Threshold):
             # a state has no room for more than its width; leave two bits above the threshold
-            room = (1 << (min(self.numerics.threshold_bits, self.numerics.state_bits) - 3)) - 1
-            step = 1 << self.numerics.fraction_bits if self.numerics.fraction_bits_fixed else 1
+            room = (1 << (min(numerics.threshold_bits, numerics.state_bits) - 3)) - 1
+            step = 1 << numerics.fraction_bits if numerics.fraction_bits_fixed else 1
             scale = np.minimum(scale, room / step / reach)
         return np.asarray(scale, np.float64)
 
-    def _quantize_weights(self, projection: Projection, scale: Array) -> Conv2d | Linear | Scale:
-        """The weighted node with integer weights; ``scale`` is () or one per channel of the soma."""
-        node, numerics = projection.weighted, self.numerics
-        weight: Array = node.weight.astype(np.float64)
-        if isinstance(node, Scale) and scale.ndim and weight.ndim == 0:
-            weight = np.broadcast_to(weight, scale.shape)
-        scaled = weight * (scale.reshape(scale.shape + (1,) * (weight.ndim - 1)) if scale.ndim else scale)
-        largest = numerics.largest_weight
-        codes = np.sign(scaled) if numerics.weight_bits == 1 else np.clip(np.rint(scaled), -largest, largest)
-        return replace(node, weight=codes.astype(np.int8), weight_bits=numerics.weight_bits)
-
-    def _quantize_soma(self, graph: Graph, population: Population, scale: Array, inputs: Interval) -> Soma:
+    def _quantize_soma(self, graph: Graph, population: Population, scale: Array, bits: int) -> Soma:
         """The integer soma, with the most fraction bits for which no state can overflow."""
-        soma, numerics = population.soma, self.numerics
-        name = population.name
+        soma, numerics, name = population.soma, self.numerics, population.name
+        inputs = input_range(graph, population)
         if inputs.bits > numerics.accumulator_bits:
             raise CapacityError(
-                f"{name}: its synaptic sum needs {inputs.bits} bits, the accumulator has {numerics.accumulator_bits}; "
-                "lower --bits, split the layer, or choose a target with a wider accumulator"
+                f"{name}: its synaptic sum needs {inputs.bits} bits with {bits}-bit weights, the accumulator has "
+                f"{numerics.accumulator_bits}; {_fewer(bits, inputs.bits - numerics.accumulator_bits)}, or choose a "
+                "target with a wider accumulator"
             )
         if isinstance(soma, Threshold):
             return _integer_threshold(soma, population.shape, scale, inputs, self._fixed(0))
@@ -171,13 +195,18 @@ class Quantize:
             candidate = self._integer_soma(soma, population.shape, scale, self._fixed(fraction_bits))
             states = state_range(replace(population, soma=candidate), inputs, graph.timesteps)
             needed = max(state.bits for state in states)
-            if needed <= numerics.state_bits and _threshold_bits(candidate) <= room:
+            fits = needed <= numerics.state_bits and _threshold_bits(candidate) <= room
+            if fits and (numerics.bias_max is None or np.abs(candidate.bias).max() <= numerics.bias_max):
                 return candidate
-        fewer = numerics.weight_bits - max(needed - numerics.state_bits, 1)
-        remedy = f"build with --bits {fewer} or fewer" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
+        if numerics.bias_max is not None and needed <= numerics.state_bits:
+            raise CapacityError(
+                f"{name}: its bias needs {np.abs(candidate.bias).max():,} with {bits}-bit weights, the chip holds "
+                f"{numerics.bias_max:,}; {_fewer(bits, 1)}, or train without bias"
+            )
         raise CapacityError(
-            f"{name}: its state may need {needed} bits over {graph.timesteps} time steps, the chip has "
-            f"{numerics.state_bits}; {remedy}, or choose a target with wider states"
+            f"{name}: its state may need {needed} bits over {graph.timesteps} time steps with {bits}-bit weights, "
+            f"the chip has {numerics.state_bits}; {_fewer(bits, needed - numerics.state_bits)}, "
+            "or choose a target with wider states"
         )
 
     def _fixed(self, fraction_bits: int) -> FixedPoint:
@@ -212,6 +241,35 @@ class Quantize:
         return replace(soma, **fields, threshold=threshold, reset_value=code(soma.reset_value))
 
 
+def _fewer(bits: int, excess: int) -> str:
+    """The remedy where ``bits`` give ``excess`` bits too many: each bit less of the weights is one less of the sums."""
+    fewer = bits - max(excess, 1)
+    return f"build with --bits {fewer} or fewer" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
+
+
+def _exponents(sizes: Array, most: int) -> Array:
+    """Per projection, the power of two by which its typical weights exceed those of the smallest that it meets."""
+    logarithms = [np.log2(row[row > 0]) for row in sizes.reshape(len(sizes), -1)]
+    typical = np.array([each.mean() if each.size else np.nan for each in logarithms])
+    if np.isnan(typical).all():
+        return np.zeros(len(sizes), np.int64)
+    above = np.nan_to_num(np.floor(typical - np.nanmin(typical)))
+    exponents: Array = np.clip(above, 0, most).astype(np.int64)
+    return exponents
+
+
+def _with_weights(projection: Projection, scale: Array, bits: int, exponent: int) -> Projection:
+    """The projection with integer weights; ``scale`` is () or one per channel of the soma."""
+    old, largest = projection.weighted, largest_weight(bits)
+    weight: Array = old.weight.astype(np.float64)
+    if isinstance(old, Scale) and scale.ndim and weight.ndim == 0:
+        weight = np.broadcast_to(weight, scale.shape)
+    scaled = weight * (scale.reshape(scale.shape + (1,) * (weight.ndim - 1)) if scale.ndim else scale)
+    codes = np.sign(scaled) if bits == 1 else np.clip(np.rint(scaled / (1 << exponent)), -largest, largest)
+    new = replace(old, weight=codes.astype(np.int8), weight_bits=bits, weight_exponent=exponent)
+    return replace(projection, nodes=tuple(new if node is old else node for node in projection.nodes))
+
+
 _IN_WEIGHT_UNITS = ("threshold", "bias", "reset_value")
 
 
@@ -233,7 +291,7 @@ def _threshold_bits(soma: Neuron | Readout) -> int:
 
 
 def _weight_size(projection: Projection, channels: int, *, binary: bool) -> Array:
-    """What the largest code stands for: the largest |weight| per channel of the soma (the mean where codes are
+    """The largest |weight| of a projection per channel of the soma (the mean where codes are
     binary), as (channels,); () where a Flatten mixes channels behind the weights."""
     node = projection.weighted
     weight = np.abs(node.weight.astype(np.float64))

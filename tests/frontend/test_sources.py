@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import neurocompile
 from neurocompile import snn
-from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.errors import GraphError, InputError, NeurocompileError
 from neurocompile.frontend.checkpoint import read_checkpoint, read_module
 from neurocompile.frontend.network import from_module
+from neurocompile.ir.nodes import DirectEncoder, Input
 
 
 def network() -> nn.Sequential:
@@ -120,3 +121,53 @@ def test_a_module_of_a_single_layer_and_other_things(saved: Path) -> None:
         read_checkpoint(saved, timesteps=0)
     with pytest.raises(NeurocompileError, match="there is none of that name"):
         neurocompile.compile(network(), torch.rand(1, 4), timesteps=1, target="loihi7")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 4, 4), (2, 3, 5)])
+def test_an_example_may_have_a_time_axis(shape: tuple[int, ...]) -> None:
+    first: list[nn.Module] = [nn.Conv2d(1, 2, 3), nn.Flatten()] if len(shape) == 5 else [nn.Linear(5, 3)]
+    program = neurocompile.compile(nn.Sequential(*first, snn.Readout()), np.ones(shape), timesteps=3)
+    assert program.trained.shape(program.trained.of_kind(Input)[0]) == shape[2:]
+    with pytest.raises(GraphError):
+        neurocompile.compile(nn.Sequential(*first, snn.Readout()), np.ones(shape), timesteps=2)
+
+
+def test_an_implied_encoder_has_a_name_of_its_own() -> None:
+    class Stem(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.encoder(x)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.input = Stem()
+            self.readout = snn.Readout()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.readout(self.input(x))
+
+    graph = neurocompile.compile(Net(), np.ones((1, 4)), timesteps=1).trained
+    assert set(graph) >= {"input.encoder", "readout"}
+    assert len(graph.of_kind(DirectEncoder)) == 1
+
+
+def test_names_and_steps_are_checked_before_anything_is_built() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), snn.Readout())
+    with pytest.raises(InputError, match="must be printable text"):
+        neurocompile.compile(net, np.ones((1, 2)), timesteps=1, name="a\x1b[31m")
+    for steps in (True, 2.5, "3"):
+        with pytest.raises(GraphError, match="it must be a whole number of at least 1"):
+            neurocompile.compile(net, np.ones((1, 2)), timesteps=steps)  # type: ignore[arg-type]
+
+
+def test_lists_and_tensors_run_too() -> None:
+    program = neurocompile.compile(nn.Sequential(nn.Linear(2, 2), snn.Readout()), np.ones((1, 2)), timesteps=1)
+    hashes = [
+        neurocompile.run(program, samples, labels=[0], backend="reference").summary()["output_hash"]  # type: ignore[arg-type]
+        for samples in (np.array([[0.5, 1.0]]), [[0.5, 1.0]], torch.tensor([[0.5, 1.0]]))
+    ]
+    assert len(set(hashes)) == 1

@@ -77,12 +77,14 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
             return convolve(node, x, shape, out)
         case Linear():
             return {
-                (row,): sum(node.weight[row, column].item() * x[column,] for column in range(shape[0]))
+                (row,): sum(
+                    node.weight[row, column].item() * 2**node.weight_exponent * x[column,] for column in range(shape[0])
+                )
                 + (0 if node.bias is None else node.bias[row].item())
                 for (row,) in indices(out)
             }
         case Scale():
-            return {index: at(node.weight, index) * x[index] for index in indices(out)}
+            return {index: at(node.weight, index) * 2**node.weight_exponent * x[index] for index in indices(out)}
         case AvgPool2d() | SumPool2d():
             size = node.kernel[0] * node.kernel[1] if isinstance(node, AvgPool2d) else 1
             sums = {index: pooled(node, x, shape, index) for index in indices(out)}
@@ -116,7 +118,7 @@ def convolve(node: Conv2d, x: Values, shape: Shape, out: Shape) -> Values:
                     h = row * node.stride[0] + r * node.dilation[0] - node.padding[0]
                     w = column * node.stride[1] + c * node.dilation[1] - node.padding[1]
                     if 0 <= h < shape[1] and 0 <= w < shape[2]:
-                        total += node.weight[o, i, r, c].item() * x[first + i, h, w]
+                        total += node.weight[o, i, r, c].item() * 2**node.weight_exponent * x[first + i, h, w]
         result[o, row, column] = total
     return result
 

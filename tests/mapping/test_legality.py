@@ -183,7 +183,7 @@ def test_bit_planes_need_weight_exponents() -> None:
         "code: its analog input has 9 bits, and loihi1-davies2018 carries 0 bits per spike and shifts weights by "
         "-8 to 7; lower the input to 8 bits, encode it as Poisson spikes, or choose a chip with a wider payload"
     )
-    rigid = a_profile(numerics={"payload_bits": quantity(2, "bits")})
+    rigid = a_profile(numerics={"payload_bits": quantity(2, "bits"), "weight_exponent_range": None})
     check_neurons(analog(3), rigid)
     assert refused(analog(4), rigid) == (
         "code: its analog input has 3 bits, and loihi2 carries 2 bits per spike and cannot shift weights; lower "

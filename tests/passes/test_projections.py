@@ -14,6 +14,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     Add,
+    AvgPool2d,
     Conv2d,
     DirectEncoder,
     Flatten,
@@ -201,8 +202,12 @@ def test_sums_before_and_behind_layers_are_distributed() -> None:
         ("total", Add(), ("fc", "b")),
         ("out", lif(), ("total",)),
     )
-    assert chains(after)["out"] == ["a > Linear", "b > Linear", "a > Linear", "b > Scale"]
-    assert after.inputs("out.sum") == ("fc", "fc.2", "fc.3", "b.to.out")
+    assert chains(after)["out"] == ["a > Linear", "b > Linear", "b > Scale"]  # a's path, taken twice, is one
+    assert after.inputs("out.sum") == ("fc", "fc.2", "b.to.out")
+    (twice, once) = (after.node(name) for name in ("fc", "fc.2"))
+    assert isinstance(twice, Linear)
+    assert isinstance(once, Linear)
+    assert np.array_equal(twice.weight, 2 * once.weight)
     node = after.node("out")
     assert isinstance(node, Neuron)
     assert node.bias.tolist() == quarters(2).tolist()  # once, not once per path
@@ -266,3 +271,29 @@ def test_refusals(operators: tuple[Node, ...], message: str) -> None:
         source = f"op{number}"
     with pytest.raises(GraphError, match=message):
         SplitProjections().run(net(*nodes, ("out", lif(), (source,)), shape=(2, 4, 4), stage="fused"))
+
+
+def test_a_path_that_is_taken_often_is_one_chain() -> None:
+    """y = y + y, 40 times over: 2^40 paths, all of them one."""
+    nodes: list[Triple] = [("x", lif(), ("direct",)), ("fc", Linear(weight=np.eye(2)), ("x",))]
+    last = "fc"
+    for number in range(40):
+        nodes.append((f"sum{number}", Add(), (last, last)))
+        last = f"sum{number}"
+    after = SplitProjections().run(net(*nodes, ("out", lif(), (last,))))
+    layer = after.node("fc")
+    assert isinstance(layer, Linear)
+    assert np.array_equal(layer.weight, np.eye(2) * 2.0**40)
+    assert not after.of_kind(Add)
+
+
+def test_too_many_paths_are_refused() -> None:
+    """Each sum takes the last one plain and scaled by a layer's pool: twice as many different paths every time."""
+    nodes: list[Triple] = [("x", lif(), ("direct",))]
+    last = "x"
+    for number in range(12):
+        nodes.append((f"pool{number}", AvgPool2d(kernel=(1, 1), stride=(1, 1)), (last,)))
+        nodes.append((f"sum{number}", Add(), (last, f"pool{number}")))
+        last = f"sum{number}"
+    with pytest.raises(GraphError, match="2,048 different paths of sums lead here, limit 1,024; put neurons"):
+        SplitProjections().run(net(*nodes, ("out", lif(), (last,)), shape=(1, 2, 2)))

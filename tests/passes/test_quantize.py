@@ -32,7 +32,7 @@ from neurocompile.ir.nodes import (
 )
 from neurocompile.ir.populations import populations
 from neurocompile.ir.verify import verify
-from neurocompile.passes.quantize import Numerics, Quantize
+from neurocompile.passes.quantize import Numerics, Quantize, largest_weight
 from tests.networks import integer_networks, lower, networks, numerics
 from tests.passes.helpers import Triple, lif, net
 
@@ -322,27 +322,62 @@ def test_states_get_the_most_fraction_bits_that_fit(state_bits: int, fraction: i
     assert soma(driven(state_bits)).fixed.fraction_bits == fraction
 
 
+def test_a_layer_whose_state_cannot_hold_its_weights_gets_narrower_ones() -> None:
+    """5 * 127 needs 11 bits with the sign, 5 * 63 ten, and the layer says that its weights have seven."""
+    after = driven(10, steps=5)
+    assert weight(after, "fc").tolist() == [[63]]
+    assert after.node("fc").weight_bits == 7
+    assert soma(after).fixed.fraction_bits == 0
+
+
 def test_a_state_that_cannot_fit_is_refused_with_its_bits() -> None:
+    """With four bits, the least: 20 * 7 needs nine bits with the sign."""
     with pytest.raises(
         CapacityError,
-        match="out: its state may need 11 bits over 5 time steps, the chip has 10; build with --bits 7 or fewer, or",
+        match="out: its state may need 9 bits over 20 time steps with 4-bit weights, the chip has 8; build with",
     ):
-        driven(10, steps=5)
-    assert soma(driven(10, steps=5, weight_bits=7)).fixed.state_bits == 10  # the remedy works
+        driven(8, steps=20)
+    assert soma(driven(8, steps=20, weight_bits=3)).fixed.state_bits == 8  # the remedy works
     with pytest.raises(CapacityError, match="the chip has 8; use fewer time steps or a smaller fan-in, or choose"):
         driven(8, steps=1000)
-    with pytest.raises(CapacityError, match="out: its state may need 16 bits over 4 time steps, the chip has 15"):
-        driven(15, fraction_bits_fixed=True)
+    with pytest.raises(CapacityError, match="out: its state may need 12 bits over 4 time steps with 4-bit weights"):
+        driven(11, fraction_bits_fixed=True)
 
 
 def test_a_sum_that_cannot_fit_is_refused_with_its_bits() -> None:
     fc = Linear(weight=np.ones((1, 20)))
     nodes: tuple[Triple, ...] = (("fc", fc, ("rate",)), ("out", Readout(), ("fc",)))
-    rated(*nodes, features=20, widths=Numerics(accumulator_bits=13))  # 20 * 127 = 2540
+    assert rated(*nodes, features=20, widths=Numerics(accumulator_bits=13)).node("fc").weight_bits == 8  # 20*127 = 2540
+    assert rated(*nodes, features=20, widths=Numerics(accumulator_bits=12)).node("fc").weight_bits == 7
     with pytest.raises(
-        CapacityError, match="out: its synaptic sum needs 13 bits, the accumulator has 12; lower --bits"
+        CapacityError,
+        match="out: its synaptic sum needs 9 bits with 4-bit weights, the accumulator has 8; build with --bits 3 or",
     ):
-        rated(*nodes, features=20, widths=Numerics(accumulator_bits=12))
+        rated(*nodes, features=20, widths=Numerics(accumulator_bits=8))
+    assert rated(*nodes, features=20, widths=Numerics(accumulator_bits=8, weight_bits=3)).node("fc").weight_bits == 3
+
+
+def test_small_weights_that_meet_large_ones_keep_their_precision() -> None:
+    """Weights of 1 beside weights of 1/16 (2^4 less): the large ones carry an exponent, the small have whole codes."""
+    after = quantize(
+        ("x", lif(), ("direct",)), ("y", lif(), ("direct",)), ("large", Linear(weight=np.eye(2)), ("x",)),
+        ("small", Linear(weight=np.array([[1.0, -0.5], [0.25, 1.0]]) / 16), ("y",)), ("sum", Add(), ("large", "small")),
+        ("out", lif(), ("sum",)), widths=Numerics(weight_bits=8),
+    )  # fmt: skip
+    assert weight(after, "small").tolist() == [[127, -64], [32, 127]]
+    assert weight(after, "large").tolist() == [[127, 0], [0, 127]]
+    assert (after.node("large").weight_exponent, after.node("small").weight_exponent) == (4, 0)
+    assert soma(after).threshold.tolist() == [127 * 16 * 64, 127 * 16 * 64]
+
+
+def test_without_exponents_the_large_weights_rule() -> None:
+    after = quantize(
+        ("x", lif(), ("direct",)), ("y", lif(), ("direct",)), ("large", Linear(weight=np.eye(2)), ("x",)),
+        ("small", Linear(weight=np.eye(2) / 16), ("y",)), ("sum", Add(), ("large", "small")), ("out", lif(), ("sum",)),
+        widths=Numerics(weight_bits=8, weight_exponent_max=0),
+    )  # fmt: skip
+    assert weight(after, "small").tolist() == [[8, 0], [0, 8]]
+    assert after.node("large").weight_exponent == 0
 
 
 def test_a_threshold_far_above_the_weights_costs_weight_codes_not_correctness() -> None:
@@ -424,7 +459,9 @@ def test_every_generated_network_is_legal_and_cannot_overflow(data: st.DataObjec
         for projection in population.projections:
             assert projection.weighted.weight.dtype == np.int8
             assert projection.weighted.weight_bits == widths.weight_bits
-            assert np.abs(projection.weighted.weight.astype(int)).max() <= widths.largest_weight
+            assert np.abs(projection.weighted.weight.astype(int)).max() <= largest_weight(
+                projection.weighted.weight_bits
+            )
         if isinstance(population.soma, Neuron):
             assert population.soma.threshold.min() > 0
             assert int(population.soma.threshold.max()) < 2 ** (widths.threshold_bits - 1)

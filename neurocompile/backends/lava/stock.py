@@ -107,6 +107,8 @@ def dense(projection: Projection, low: int, high: int, sums: Interval) -> Settin
         return "it is not one matrix"
     if projection.steps != 1:
         return f"its delay is {projection.steps}"
+    if operators[0].weight_exponent:
+        return "its weights have an exponent"
     weight = operators[0].weight.astype(np.int64)
     if np.abs(weight).max() > 127:
         return "its weights have more than 8 bits"
