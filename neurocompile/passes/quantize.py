@@ -126,14 +126,15 @@ class Quantize:
         """The population in integers, at the finest scale for which nothing can overflow."""
         bits = self.numerics.weight_bits
         sizes = self._sizes(population, source_scale)
-        finest = _exponents(sizes, self.numerics.weight_exponent_max if bits > 1 else 0)
+        analog = np.array([projection.source in source_scale for projection in population.projections])
+        # a chip without graded spikes takes analog input bit by bit and needs the exponents for that
+        finest = np.where(analog, 0, _exponents(sizes, self.numerics.weight_exponent_max if bits > 1 else 0))
         # above 0: the largest exponent; 0: the largest weight has the largest code; below: it has a smaller one
         steps = range(int(finest.max()), min(_LEAST_BITS, bits) - bits - 1, -1)
         for step in steps:
             exponents, step_bits = np.minimum(finest, max(step, 0)), bits + min(step, 0)
-            scale = self._scale(
-                population, sizes / 2.0 ** exponents.reshape((-1,) + (1,) * (sizes.ndim - 1)), step_bits
-            )
+            column = exponents.reshape((-1,) + (1,) * (sizes.ndim - 1))
+            scale = self._scale(population, sizes / 2.0**column, step_bits)
             projections = tuple(
                 _with_weights(each, scale / source_scale.get(each.source, 1.0), step_bits, int(exponent))
                 for each, exponent in zip(population.projections, exponents, strict=True)

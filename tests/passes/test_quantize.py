@@ -370,6 +370,16 @@ def test_small_weights_that_meet_large_ones_keep_their_precision() -> None:
     assert soma(after).threshold.tolist() == [127 * 16 * 64, 127 * 16 * 64]
 
 
+def test_analog_input_never_has_an_exponent() -> None:
+    """A chip without graded spikes spends its exponents on the bits of the input."""
+    after = quantize(
+        ("x", lif(), ("direct",)), ("analog", Linear(weight=np.eye(2) * 1e5), ("direct",)),
+        ("fc", Linear(weight=np.eye(2)), ("x",)), ("sum", Add(), ("analog", "fc")), ("out", lif(), ("sum",)),
+    )  # fmt: skip
+    assert after.node("analog").weight_exponent == after.node("fc").weight_exponent == 0
+    assert weight(after, "analog").tolist() == [[127, 0], [0, 127]]
+
+
 def test_without_exponents_the_large_weights_rule() -> None:
     after = quantize(
         ("x", lif(), ("direct",)), ("y", lif(), ("direct",)), ("large", Linear(weight=np.eye(2)), ("x",)),
