@@ -15,7 +15,7 @@ import numpy as np
 from neurocompile.backends.base import Backend, Progress
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.costs.activity import Activity
-from neurocompile.errors import InputError
+from neurocompile.errors import InputError, ProfileError
 from neurocompile.hardware.profile import Profile, load_profile
 from neurocompile.hardware.target import Target, load_target
 from neurocompile.ir.graph import Graph
@@ -77,7 +77,11 @@ def compile_graph(
     after_pass: AfterPass | None = None,
 ) -> Program:
     """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
-    return _compile(graph, target, load_profile(target.profile), calibration, options or Options(), after_pass)
+    try:
+        profile = load_profile(target.profile)
+    except ProfileError as error:
+        raise ProfileError(f"target {target.name}: {error}") from error
+    return _compile(graph, target, profile, calibration, options or Options(), after_pass)
 
 
 def retarget(program: Program, profile: Profile) -> Program:
@@ -151,13 +155,15 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
 
 @dataclass(frozen=True)
 class Run:
-    """What a program did with some samples."""
+    """What a program did with some samples. ``spikes``: how often its neurons fired, all samples and steps together;
+    ``saturated``: how many input values were beyond the integer code and were clipped."""
 
     backend: str
     trace: Trace
     activity: Activity
     seconds: float
     accuracy: float | None
+    spikes: int
     saturated: int
 
     def summary(self) -> dict[str, Any]:
@@ -165,7 +171,7 @@ class Run:
             "backend": self.backend,
             "samples": self.activity.samples,
             "accuracy": self.accuracy,
-            "spikes": sum(int(array.sum()) for array in self.activity.events.values()),
+            "spikes": self.spikes,
             "spike_hash": hash_arrays(self.trace.events),
             "output_hash": hash_arrays(self.trace.outputs),
             "saturated_inputs": self.saturated,
@@ -214,12 +220,14 @@ def run(
     start = time.perf_counter()
     trace = engine.run(graph, samples, timeout_s=program.target.options.lava_timeout_s, progress=progress)
     seconds = time.perf_counter() - start
+    activity = Activity.of(program.integer, trace, data or f"{len(samples)} samples given in memory")
     return Run(
         backend=engine.name,
         trace=trace,
-        activity=Activity.of(program.integer, trace, data or f"{len(samples)} samples given in memory"),
+        activity=activity,
         seconds=seconds,
         accuracy=accuracy(trace, labels),
+        spikes=sum(int(activity.events[name].sum()) for name in program.integer.of_kind(*SPIKING)),
         saturated=saturated(program.integer, samples),
     )
 

@@ -89,7 +89,7 @@ def show_run(result: dict[str, Any]) -> None:
     rows = [
         ("samples", result["samples"]),
         ("accuracy", percent(result["accuracy"])),
-        ("events", result["spikes"]),
+        ("spikes", result["spikes"]),
         ("spike hash", result["spike_hash"][:16]),
         ("output hash", result["output_hash"][:16]),
         ("seconds", result["seconds"]),

@@ -42,6 +42,10 @@ def test_json_is_one_object_with_the_promised_keys(cli: Cli, place: Path) -> Non
         outputs = {name.removeprefix("outputs/"): saved[name] for name in saved if name.startswith("outputs/")}
     assert {name: array.shape for name, array in outputs.items()} == {"6": (6, 4)}
     assert events["2"].shape == (6, TIMESTEPS, 3, 6, 6)
+    assert set(events) == {"0", "2"}  # the encoder, and the one layer of neurons; what the encoder sends is no spike
+    assert 0 < ran["spikes"] == int((events["2"] != 0).sum())
+    report = cli("report", "program", "--json").json
+    assert report["counters"]["spikes"] * ran["samples"] == pytest.approx(ran["spikes"])
     assert ran["spike_hash"] == hash_arrays(events)
     assert ran["output_hash"] == hash_arrays(outputs)
     assert ran["accuracy"] == float((outputs["6"].argmax(1) == np.load(place / "y.npy")).mean())
