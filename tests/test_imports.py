@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
 #: the driver and what is built on it sees all, and none of the parts sees it
 ABOVE = {
     "__init__", "__main__", "cli", "commands", "console", "doctor", "driver", "program", "samples", "terminal",
+    "recording", "verification",
 }  # fmt: skip
 
 
@@ -75,7 +76,13 @@ def test_every_part_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "owner"), [("networkx", "ir/graph.py"), ("torch", "snn frontend"), ("lava", "backends/lava")]
+    ("module", "owner"),
+    [
+        ("networkx", "ir/graph.py"),
+        ("torch", "snn frontend backends/functional"),
+        ("numba", "backends/functional"),
+        ("lava", "backends/lava"),
+    ],
 )
 def test_where_the_heavy_libraries_may_be_imported(module: str, owner: str) -> None:
     """At the top of a module, that is: within a function, a library is loaded when it is needed."""

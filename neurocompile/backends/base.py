@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace
-from neurocompile.ir.nodes import Array
+from neurocompile.ir.nodes import Array, Shape
 
 Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Samples (N, ...) that need not be in memory: what has a shape and a dtype, and gives arrays for slices."""
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, span: slice, /) -> Array: ...
 
 
 class Backend(Protocol):
@@ -31,3 +45,22 @@ class Backend(Protocol):
         progress: Progress | None = None,
     ) -> Trace:
         """Run samples (N, *shape) or (N, T, *shape) of a mapped graph. BackendError where the engine fails."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A backend for more samples than fit into memory. It runs graphs of stage "integer"."""
+
+    def batches(
+        self, graph: Graph, samples: Samples, *, first_sample: int = 0, progress: Progress | None = None
+    ) -> Iterator[Trace]:
+        """Run samples (N, *shape) or (N, T, *shape), read as they are needed: a Trace for each of consecutive batches.
+        The dtypes of its integers may differ from those of ``Backend.run``, its values do not."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A backend that chooses between kernels."""
+
+    def explain(self, graph: Graph) -> list[dict[str, Any]]:
+        """How each ``layer`` is computed, and ``why``: rows of the same keys, in the order to show them in."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from neurocompile.backends.base import Progress
+from neurocompile.backends.base import Progress, Samples
 from neurocompile.ir.bounds import exact_in_float64
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.interpret import Trace, check_samples, interpret
+from neurocompile.ir.interpret import Trace, check_fit, interpret
 from neurocompile.ir.nodes import Array, Conv2d
 
 #: samples that go through the interpreter together, at most, and how many numbers a layer's windows may then have
@@ -36,22 +37,25 @@ class ReferenceBackend:
         progress: Progress | None = None,
     ) -> Trace:
         """As ``Backend.run``; ``progress`` counts samples."""
-        checked = check_samples(graph, samples)
+        traces = list(self.batches(graph, samples, first_sample=first_sample, progress=progress))
+        return Trace(_joined([trace.outputs for trace in traces]), _joined([trace.events for trace in traces]))
+
+    def batches(
+        self, graph: Graph, samples: Samples, *, first_sample: int = 0, progress: Progress | None = None
+    ) -> Iterator[Trace]:
+        """As ``Streams.batches``."""
+        check_fit(graph, samples.shape, samples.dtype)
         integer = graph.stage in ("integer", "mapped")
         # NumPy multiplies int64 matrices without BLAS; where float64 is proved to give the same integers, it is faster
         number = np.float64 if integer and exact_in_float64(graph) else None
-        size = _batch_size(graph)
-        traces = []
-        for start in range(0, len(checked), size):
-            batch = samples[start : start + size]
-            traces.append(interpret(graph, batch, first_sample=first_sample + start, dtype=number))
-            if progress:
-                progress(start + len(batch), len(checked))
         kind = np.dtype(np.int64 if integer else np.float64)
-        return Trace(
-            _joined([trace.outputs for trace in traces], kind),
-            _joined([trace.events for trace in traces], kind),
-        )
+        size = _batch_size(graph)
+        for start in range(0, len(samples), size):
+            batch = samples[start : start + size]
+            trace = interpret(graph, batch, first_sample=first_sample + start, dtype=number)
+            if progress:
+                progress(start + len(batch), len(samples))
+            yield Trace(_cast(trace.outputs, kind), _cast(trace.events, kind))
 
 
 def _batch_size(graph: Graph) -> int:
@@ -64,5 +68,9 @@ def _batch_size(graph: Graph) -> int:
     return max(1, min(_MOST_SAMPLES, _MOST_NUMBERS // max(windows, default=1)))
 
 
-def _joined(parts: list[dict[str, Array]], kind: np.dtype[Any]) -> dict[str, Array]:
-    return {name: np.concatenate([part[name] for part in parts]).astype(kind, copy=False) for name in parts[0]}
+def _cast(arrays: dict[str, Array], kind: np.dtype[Any]) -> dict[str, Array]:
+    return {name: array.astype(kind, copy=False) for name, array in arrays.items()}
+
+
+def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

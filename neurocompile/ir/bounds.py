@@ -16,16 +16,20 @@ from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     WEIGHTED,
     Array,
+    Conv2d,
     DirectEncoder,
+    Linear,
     Neuron,
     PoissonEncoder,
     Readout,
+    Scale,
     Threshold,
     per_channel,
 )
 from neurocompile.ir.populations import Population, Projection, populations
 
 _FAR = float(1 << 60)  # where ends are cut off, so that int64 holds them
+_ROWS = 512  # of weights that are looked at together
 _SAFE_BITS = 50  # of sums that float64, whose integers have 53, computes exactly with room to spare
 
 
@@ -75,13 +79,28 @@ def projection_range(graph: Graph, projection: Projection) -> Interval:
     )
     for node in projection.operators:
         if isinstance(node, WEIGHTED):
-            weight = node.weight.astype(np.float64)
-            excite, inhibit = replace(node, weight=np.maximum(weight, 0)), replace(node, weight=np.minimum(weight, 0))
-            low, high = linear(excite, low) + linear(inhibit, high), linear(excite, high) + linear(inhibit, low)
+            low, high = _weighted_ends(node, low, high)
         else:
             low, high = linear(node, low), linear(node, high)
     low, high = (np.clip(end[0], -_FAR, _FAR).astype(np.int64) for end in (low, high))
     return Interval(low, high)
+
+
+def _weighted_ends(node: Conv2d | Linear | Scale, low: Array, high: Array) -> tuple[Array, Array]:
+    """The ends of what weights make of [low, high]: (1, *shape) float64 each."""
+    weight = node.weight
+    if isinstance(node, Linear) and len(weight) > _ROWS:
+        # by parts, so that large weights are not held in float64 all at once
+        parts = [replace(node, weight=weight[start : start + _ROWS]) for start in range(0, len(weight), _ROWS)]
+        lows, highs = zip(*(_weighted_ends(part, low, high) for part in parts), strict=True)
+        return np.concatenate(lows, axis=1), np.concatenate(highs, axis=1)
+    above, below = np.maximum(weight, 0), np.minimum(weight, 0)
+    if isinstance(node, Conv2d):
+        # all channels of a source have one range, so one channel with the sum of their weights stands for them
+        above, below = (each.sum(axis=1, keepdims=True, dtype=np.float64) for each in (above, below))
+        node, low, high = replace(node, groups=1), low[:, :1], high[:, :1]
+    excite, inhibit = (replace(node, weight=each.astype(np.float64)) for each in (above, below))
+    return linear(excite, low) + linear(inhibit, high), linear(excite, high) + linear(inhibit, low)
 
 
 def exact_in_float64(graph: Graph) -> bool:

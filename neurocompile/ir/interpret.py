@@ -7,8 +7,9 @@ every soma clears itself when a new sample reaches it, and the results are taken
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,21 +54,27 @@ class Trace:
     events: dict[str, Array]
 
 
+def check_fit(graph: Graph, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """InputError unless samples of this shape and dtype fit the graph, whatever their values."""
+    (name,) = graph.of_kind(Input)
+    wanted, steps = graph.shape(name), graph.timesteps
+    if dtype.kind not in "biuf":
+        raise InputError(f"input has dtype {dtype}; give real or integer numbers")
+    if shape[1:] not in (wanted, (steps, *wanted)):
+        raise InputError(
+            f"input has shape {shape}; {graph.name!r} takes (N, {', '.join(map(str, wanted))}) "
+            f"or (N, {steps}, {', '.join(map(str, wanted))})"
+        )
+    if not shape[0]:
+        raise InputError(f"input has shape {shape}: no samples; give at least one")
+
+
 def check_samples(graph: Graph, samples: Array) -> Array:
     """``samples`` as (N, T or 1, *shape) float64; InputError where they do not fit the graph."""
+    check_fit(graph, samples.shape, samples.dtype)
     (name,) = graph.of_kind(Input)
-    shape, steps = graph.shape(name), graph.timesteps
-    if samples.dtype.kind not in "biuf":
-        raise InputError(f"input has dtype {samples.dtype}; give real or integer numbers")
-    if samples.ndim == len(shape) + 1 and samples.shape[1:] == shape:
+    if samples.ndim == len(graph.shape(name)) + 1:
         samples = samples[:, None]
-    elif samples.ndim != len(shape) + 2 or samples.shape[2:] != shape or samples.shape[1] != steps:
-        raise InputError(
-            f"input has shape {samples.shape}; {graph.name!r} takes (N, {', '.join(map(str, shape))}) "
-            f"or (N, {steps}, {', '.join(map(str, shape))})"
-        )
-    if not len(samples):
-        raise InputError(f"input has shape {samples.shape}: no samples; give at least one")
     values = samples.astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"input has {int((~np.isfinite(values)).sum())} NaN or infinite values; repair the data")
@@ -78,7 +85,6 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
     """What encoder ``name`` sends for ``samples`` (N, T or 1, *shape): (N, T, *shape), float64 or whole int64."""
     node, steps, shape = graph.node(name), graph.timesteps, graph.shape(name)
     count = len(samples)
-    samples = np.broadcast_to(samples, (count, steps, *shape))
     if isinstance(node, PoissonEncoder):
         numbers = np.arange(first_sample, first_sample + count)
         size = int(np.prod(shape))
@@ -87,11 +93,9 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
         spikes: Array = np.where(fired, np.sign(samples), 0.0).astype(np.int64)
         return spikes
     assert isinstance(node, DirectEncoder)
-    if node.scale is None:
-        same: Array = samples
-        return same
-    values: Array = np.clip(np.rint(samples * node.scale), node.low, node.high).astype(np.int64)
-    return values
+    if node.scale is not None:
+        samples = np.clip(np.rint(samples * node.scale), node.low, node.high).astype(np.int64)
+    return np.broadcast_to(samples, (count, steps, *shape))
 
 
 def saturated(graph: Graph, samples: Array) -> int:
@@ -164,6 +168,9 @@ def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
 def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:
     total: Array = _windows(x, kernel, stride, padding).sum(axis=(4, 5))
     return total
+
+
+Product = Callable[..., Array]  # as ``linear``
 
 
 @dataclass
@@ -272,12 +279,16 @@ def interpret(
     first_sample: int = 0,
     dtype: type[np.generic] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    product: Product = linear,
+    given: Mapping[str, Array] | None = None,
 ) -> Trace:
     """Run ``samples``: (N, *shape), the same at every step, or (N, T, *shape).
 
     ``first_sample`` is the number of the first sample, which stochastic encoders draw by. ``dtype`` may be float64 to
     run an integer graph in floating point (same values while they stay below 2**53). ``progress(done, total)`` is
-    called after every time step. InputError where the samples do not fit the graph.
+    called after every time step. ``product`` may compute linear nodes in another way than ``linear``, and populations
+    that are ``given`` send these events (N, T, *shape) in place of their own, for those who look into a network (not
+    in chip time). InputError where the samples do not fit the graph.
     """
     samples = check_samples(graph, samples)
     integer = graph.stage in ("integer", "mapped")
@@ -285,10 +296,11 @@ def interpret(
     encoders = {name: encode(graph, name, samples, first_sample) for name in graph.of_kind(*ENCODERS)}
     if graph.stage == "mapped":
         return _stream(graph, {name: events.astype(number) for name, events in encoders.items()}, number, progress)
-    machine = _Machine(graph, len(samples), number)
+    machine = _Machine(graph, len(samples), number, product)
+    sources = {**encoders, **(given or {})}
     steps = []
     for t in range(graph.timesteps):
-        steps.append(machine.step({name: events[:, t].astype(number) for name, events in encoders.items()}))
+        steps.append(machine.step({name: events[:, t].astype(number) for name, events in sources.items()}))
         if progress:
             progress(t + 1, graph.timesteps)
     sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING)}
@@ -304,7 +316,7 @@ def _stream(
     count = len(next(iter(encoders.values())))
     phases = {name: node.phase for name, node in graph.items() if isinstance(node, Soma)}
     total = count * steps + max(phases.values())
-    machine = _Machine(graph, 1, number)
+    machine = _Machine(graph, 1, number, linear)
     kept: dict[str, list[Array]] = {name: [] for name in phases}
     for t in range(total):
         for name, phase in phases.items():
@@ -336,8 +348,8 @@ def _result(graph: Graph, name: str, series: Array) -> Array:
 class _Machine:
     """All nodes of a graph, stepped together."""
 
-    def __init__(self, graph: Graph, batch: int, number: np.dtype[np.generic]) -> None:
-        self.graph, self.number = graph, number
+    def __init__(self, graph: Graph, batch: int, number: np.dtype[np.generic], product: Product) -> None:
+        self.graph, self.number, self.product = graph, number, product
         self.somas = {
             name: SomaState(node, graph.shape(name), batch, number)
             for name, node in graph.items()
@@ -349,13 +361,14 @@ class _Machine:
             if isinstance(node, Delay)
         }
 
-    def step(self, encoders: dict[str, Array]) -> dict[str, Array]:
+    def step(self, given: dict[str, Array]) -> dict[str, Array]:
+        """The value of every node, where encoders and other ``given`` nodes have those of this step."""
         values: dict[str, Array] = {}
         for name, node in self.graph.items():
             if isinstance(node, Input):
                 continue
-            if name in encoders:
-                values[name] = encoders[name]
+            if name in given:
+                values[name] = given[name]
                 continue
             inputs = [values[source] for source in self.graph.inputs(name)]
             if isinstance(node, Soma):
@@ -364,5 +377,5 @@ class _Machine:
                 values[name] = self.lines[name][0]
                 self.lines[name] = [*self.lines[name][1:], inputs[0]]
             else:
-                values[name] = linear(node, *inputs)
+                values[name] = self.product(node, *inputs)
         return values

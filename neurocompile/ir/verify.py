@@ -124,7 +124,7 @@ def _check_integers(graph: Graph) -> None:
                 raise GraphError(f"{name}: weight_bits is not declared")
             # one bit means {-1, +1}, which two's complement would call two
             limit = max(1, (1 << (node.weight_bits - 1)) - 1)
-            largest = int(np.abs(node.weight.astype(np.int64)).max(initial=0))
+            largest = max(-int(node.weight.min()), int(node.weight.max()))
             if largest > limit:
                 raise GraphError(
                     f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"

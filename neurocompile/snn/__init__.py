@@ -4,6 +4,7 @@ A network is an ``nn.Module`` whose ``forward`` is one time step; its layers kee
 batch for a number of steps, :func:`save` writes what ``neurocompile build`` reads.
 """
 
+from neurocompile.snn import models
 from neurocompile.snn.build import WiredModule, build_module
 from neurocompile.snn.checkpoint import Checkpoint, load, load_into, load_state, save
 from neurocompile.snn.conversion import fuse_batchnorm, replace_relu, set_thresholds
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "load_into",
     "load_state",
+    "models",
     "record_spikes",
     "replace_relu",
     "reset_state",

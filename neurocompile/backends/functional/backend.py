@@ -1,0 +1,223 @@
+"""The functional engine: batches of samples, bit for bit as the interpreter on integer graphs.
+
+Float graphs run too, for those who compare: by the interpreter, with the convolutions of torch in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurocompile.backends.base import Progress, Samples
+from neurocompile.errors import InputError
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import Trace, check_fit, check_samples, interpret
+from neurocompile.ir.nodes import SPIKING, Array
+
+if TYPE_CHECKING:
+    from neurocompile.backends.functional.plan import Plan
+
+# of one batch: more make nothing faster
+_MOST_SAMPLES = 64
+# of the memory that is free, where nobody names a bound
+_SHARE_OF_MEMORY = 0.5
+
+
+class FunctionalBackend:
+    """Runs graphs of any stage in this process, in as many threads as torch has.
+
+    ``memory_bytes`` bounds what batches and weights take beside the libraries themselves; half of what is free where it
+    is None.
+    """
+
+    name = "functional"
+
+    def __init__(self, *, memory_bytes: int | None = None) -> None:
+        self.memory_bytes = memory_bytes
+        self._last: Plan | None = None
+
+    def unavailable(self) -> str | None:
+        for module in ("torch", "numba"):
+            if importlib.util.find_spec(module) is None:
+                return f"the functional backend needs {module}, which is missing; pip install 'neurocompile[torch]'"
+        return None
+
+    def run(
+        self,
+        graph: Graph,
+        samples: Array,
+        *,
+        first_sample: int = 0,
+        timeout_s: float | None = None,  # noqa: ARG002 - nothing here can hang
+        progress: Progress | None = None,
+    ) -> Trace:
+        """As ``Backend.run``; ``progress`` counts samples."""
+        kind = np.dtype(np.int64 if graph.stage in ("integer", "mapped") else np.float64)
+        traces = list(self.batches(graph, samples, first_sample=first_sample, progress=progress))
+        outputs, events = (
+            {name: np.concatenate([part[name] for part in parts]).astype(kind) for name in parts[0]}
+            for parts in ([trace.outputs for trace in traces], [trace.events for trace in traces])
+        )
+        return Trace(outputs, events)
+
+    def batches(
+        self,
+        graph: Graph,
+        samples: Samples,
+        *,
+        first_sample: int = 0,
+        events: bool = True,
+        given: Mapping[str, Array] | None = None,
+        progress: Progress | None = None,
+        batch: int | None = None,
+    ) -> Iterator[Trace]:
+        """Consecutive batches of samples (N, *shape) or (N, T, *shape), of at most ``batch`` samples each.
+
+        Events come in the narrowest integers that hold them (float64 for float graphs), or not at all where ``events``
+        is False. Populations that are ``given`` send these events (N, T, *shape) and are not computed. InputError where
+        samples do not fit the graph, or one of them does not fit the memory.
+        """
+        check_fit(graph, samples.shape, samples.dtype)
+        floating = graph.stage not in ("integer", "mapped")
+        work = _float_work(graph, events) if floating else _integer_work(self._plan(graph), events)
+        count, most = len(samples), min(batch or _MOST_SAMPLES, _MOST_SAMPLES)
+        threads, size = self._split(graph, work, count, most)
+
+        def one(start: int) -> Trace:
+            span = slice(start, start + size)
+            checked = check_samples(graph, samples[span])
+            forced = {name: values[span] for name, values in (given or {}).items()}
+            return work.run(checked, first_sample + start, forced)
+
+        done = 0
+        for trace in _in_threads(one, range(0, count, size), threads):
+            done = min(done + size, count)
+            if progress:
+                progress(done, count)
+            yield trace
+            del trace  # whoever takes it may let it go before the next one is made
+
+    def explain(self, graph: Graph) -> list[dict[str, Any]]:
+        """For each projection of an integer graph: the kernel that runs it, and why that is exact."""
+        return self._plan(graph).explain()
+
+    def _plan(self, graph: Graph) -> Plan:
+        """The plan of a graph; that of the last one is kept, so that only a first batch waits for it."""
+        from neurocompile.backends.functional.plan import Plan
+
+        if self._last is None or self._last.graph is not graph:
+            self._last = Plan.of(graph)
+        return self._last
+
+    def _split(self, graph: Graph, work: _Work, count: int, most: int) -> tuple[int, int]:
+        """How many threads run batches of how many samples, so that all fits the memory."""
+        import torch
+
+        memory = self.memory_bytes or int(_free_bytes() * _SHARE_OF_MEMORY)
+        for threads in range(min(torch.get_num_threads(), count) if work.threaded else 1, 0, -1):
+            # a batch may wait to be fetched while every thread works on another
+            waiting = 1 if threads > 1 else 0
+            room = memory - work.fixed_bytes - threads * work.thread_bytes
+            fits = room // (work.sample_bytes * (threads + waiting))
+            if fits >= 1:
+                return threads, max(1, min(most, fits, math.ceil(count / threads)))
+        needed = work.fixed_bytes + work.thread_bytes + work.sample_bytes
+        raise InputError(
+            f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_size(needed)}, "
+            f"the limit is {_size(memory)}; give --memory {math.ceil(needed / (1 << 20))}MiB or more"
+        )
+
+
+class _Work:
+    """What runs a batch, and the memory that it takes."""
+
+    def __init__(
+        self, run: Callable[[Array, int, Mapping[str, Array]], Trace], *, threaded: bool,
+        fixed_bytes: int, thread_bytes: int, sample_bytes: int,
+    ) -> None:  # fmt: skip
+        self.run, self.threaded = run, threaded
+        self.fixed_bytes, self.thread_bytes, self.sample_bytes = fixed_bytes, thread_bytes, sample_bytes
+
+
+def _integer_work(plan: Plan, events: bool) -> _Work:
+    from neurocompile.backends.functional.execute import execute
+
+    return _Work(
+        lambda samples, first, given: execute(plan, samples, first, events=events, given=given),
+        threaded=True,
+        fixed_bytes=plan.weight_bytes(),
+        thread_bytes=plan.part_bytes(),
+        sample_bytes=plan.sample_bytes(events=events),
+    )
+
+
+def _float_work(graph: Graph, events: bool) -> _Work:
+    from neurocompile.backends.functional.products import fast_linear
+
+    def run(samples: Array, first: int, given: Mapping[str, Array]) -> Trace:
+        whole = samples if samples.shape[1] == graph.timesteps else samples[:, 0]
+        trace = interpret(graph, whole, first_sample=first, product=fast_linear, given=given)
+        return trace if events else Trace(trace.outputs, {})
+
+    sizes = {name: math.prod(graph.shape(name)) for name in graph}
+    sent = sum(sizes[name] for name in graph.of_kind(*SPIKING)) * graph.timesteps
+    # every value of a step, and what is sent, twice while it is joined
+    return _Work(
+        run, threaded=False, fixed_bytes=0, thread_bytes=0, sample_bytes=8 * (2 * sum(sizes.values()) + 2 * sent)
+    )
+
+
+def _in_threads(work: Callable[[int], Trace], starts: range, threads: int) -> Iterator[Trace]:
+    """``work`` for every start, in order, by ``threads`` threads of one core each; a single one has all cores."""
+    if threads == 1:
+        yield from map(work, starts)
+        return
+    import torch
+
+    cores = torch.get_num_threads()
+    pool = _pool(threads)
+    pending: deque[Future[Trace]] = deque()
+    try:
+        for start in starts:
+            pending.append(pool.submit(work, start))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        torch.set_num_threads(cores)  # a worker that begins sets what all threads to come begin with
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads of one core each. They are kept: what torch and the allocator hold for a thread takes a new one longer to
+    set up than a small batch takes to run."""
+    import torch
+
+    return ThreadPoolExecutor(threads, "functional", initializer=partial(torch.set_num_threads, 1))
+
+
+def _free_bytes() -> int:
+    """Memory that is free: what Linux calls available, or else all there is."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) << 10
+    except (OSError, KeyError, ValueError, IndexError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):,.0f} MiB"

@@ -1,0 +1,162 @@
+"""The plan of a graph: each population with the arithmetic that is proved exact for it, and the memory it takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neurocompile.backends.functional.products import Operator, Product, make_product, narrowest
+from neurocompile.backends.functional.somas import SomaRunner, fused_limit, make_runner, sent_dtype
+from neurocompile.ir.bounds import Interval, projection_range, sent_range
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import ENCODERS, Flatten, Readout, Threshold
+from neurocompile.ir.populations import Population, populations
+from neurocompile.ir.verify import verify
+
+# synaptic sums that are made before the soma takes them: few enough to stay in a core's own cache, many enough that a
+# multiplication of matrices is at its speed
+_PART_BYTES = 2 << 20
+# a sample of so many times this is run in parts of its presentation
+_MOST_PARTS = 16
+# of a sample while it is encoded: float64 as given and scaled, the draw of a Poisson encoder, int64
+_ENCODING_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A population made ready. ``fused``: the product's kernel itself compares, and gives the spikes.
+    ``sum_dtype`` holds the sum of all products; ``dtype`` what the soma sends (None for a readout)."""
+
+    population: Population
+    products: tuple[Product, ...]
+    sum_dtype: np.dtype[Any]
+    runner: SomaRunner
+    fused: Operator | None
+    dtype: np.dtype[Any] | None
+
+    @property
+    def name(self) -> str:
+        return self.population.name
+
+    @property
+    def stateless(self) -> bool:
+        return isinstance(self.population.soma, Threshold)
+
+    @property
+    def sources(self) -> set[str]:
+        return {product.projection.source for product in self.products}
+
+    def parts(self, timesteps: int) -> tuple[int, int]:
+        """How many samples, and how many of their steps, go from products to soma together."""
+        frame_bytes = self.population.neurons * self.sum_dtype.itemsize
+        samples = max(1, _PART_BYTES // (frame_bytes * timesteps))
+        return samples, max(1, min(timesteps, _MOST_PARTS * _PART_BYTES // frame_bytes))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``dtypes``: what encoders and somas send, in the narrowest integers."""
+
+    graph: Graph
+    layers: tuple[Layer, ...]
+    dtypes: dict[str, np.dtype[Any]]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Plan:
+        """GraphError where the graph is not what its stage says; the stage is "integer" or "mapped"."""
+        verify(graph)
+        layers = tuple(_layer(graph, population) for population in populations(graph))
+        dtypes = {name: narrowest(*sent_range(graph, name)) for name in graph.of_kind(*ENCODERS)}
+        return cls(graph, layers, dtypes | {layer.name: layer.dtype for layer in layers if layer.dtype is not None})
+
+    def finished(self, index: int) -> set[str]:
+        """The senders that nobody reads after layer ``index``."""
+        later = set().union(*(layer.sources for layer in self.layers[index + 1 :]))
+        return {name for name in self.dtypes if name not in later}
+
+    def weight_bytes(self) -> int:
+        """Of the weights as the kernels have them."""
+        sizes = {"u8 x s8": 1, "float32": 4}
+        return sum(
+            product.projection.weighted.weight.size * sizes.get(product.weighted.arithmetic, 8)
+            for layer in self.layers
+            for product in layer.products
+        )
+
+    def sample_bytes(self, *, events: bool) -> int:
+        """What one sample of a batch takes at most, with or without keeping all events."""
+        steps = self.graph.timesteps
+        size = {name: math.prod(self.graph.shape(name)) * steps * dtype.itemsize for name, dtype in self.dtypes.items()}
+        alive = {name for name in size if name in self.graph.of_kind(*ENCODERS)}
+        most = sum(math.prod(self.graph.shape(name)) for name in alive) * steps * _ENCODING_BYTES
+        for index, layer in enumerate(self.layers):
+            # sums of a pool stand beside what they are made of, in a type that may be wider
+            prepared = sum(size[source] for source in layer.sources if source in size)
+            alive |= {layer.name} & size.keys()
+            most = max(most, sum(size[name] for name in alive) + prepared)
+            if not events:
+                alive -= self.finished(index)
+        return most
+
+    def part_bytes(self) -> int:
+        """What the part of a batch that is between products and soma takes at most."""
+        most = 0
+        for layer in self.layers:
+            samples, steps = layer.parts(self.graph.timesteps)
+            frame_bytes = layer.population.neurons * layer.sum_dtype.itemsize
+            states = 0 if steps == self.graph.timesteps else layer.population.neurons * samples * 32
+            copies = len(layer.products) + 2
+            most = max(most, samples * steps * frame_bytes * copies + states)
+        return most
+
+    def explain(self) -> list[dict[str, Any]]:
+        """A row for each projection: which kernel, and why it is exact."""
+        return [
+            {
+                "layer": product.projection.name,
+                "soma": layer.name,
+                "product": product.weighted.arithmetic,
+                "why": product.why,
+                "state": "compared in the kernel" if layer.fused else _state(layer),
+            }
+            for layer in self.layers
+            for product in layer.products
+        ]
+
+
+def _state(layer: Layer) -> str:
+    return f"{'none' if layer.stateless else 'membrane'}, {layer.runner.arithmetic}"
+
+
+def _layer(graph: Graph, population: Population) -> Layer:
+    ranges = [projection_range(graph, projection) for projection in population.projections]
+    total = sum(ranges[1:], start=ranges[0])
+    products = tuple(
+        make_product(graph, projection, sums) for projection, sums in zip(population.projections, ranges, strict=True)
+    )
+    soma = population.soma
+    dtype = None if isinstance(soma, Readout) else sent_dtype(soma)
+    runner = make_runner(population, total, graph.timesteps)
+    return Layer(population, products, _sum_dtype(products, total), runner, _fused(population, products), dtype)
+
+
+def _sum_dtype(products: tuple[Product, ...], total: Interval) -> np.dtype[Any]:
+    kinds = {product.weighted.arithmetic for product in products}
+    if "int64" in kinds or total.bits > 54:
+        return np.dtype(np.int64)
+    return np.dtype(np.float64 if "float64" in kinds or total.bits > 25 else np.float32)
+
+
+def _fused(population: Population, products: tuple[Product, ...]) -> Operator | None:
+    """The kernel that compares as well, where there is one product, of bytes, and one threshold per channel of it."""
+    product, soma = products[0], population.soma
+    if len(products) > 1 or not isinstance(soma, Threshold):
+        return None
+    limit = fused_limit(soma, product.projection.weighted.weight_exponent, product.most)
+    mixed = isinstance(product.projection.operators[-1], Flatten)  # channels of the soma are not those of the weights
+    if limit is None or (mixed and any(part.size > 1 for part in limit)):
+        return None
+    return product.firing(*limit)

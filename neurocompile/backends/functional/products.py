@@ -1,0 +1,338 @@
+"""Products: what the synapses of a projection give, by the fastest arithmetic that is proved exact for them.
+
+Frames are tensors of integers (frames, *source shape), images in memory with channels last; sums come out likewise, of
+the soma's shape. Which arithmetic is exact follows from the interval analysis (``ir/bounds.py``): all partial sums of a
+neuron lie in its range, so a type that holds the range holds every intermediate result, in whatever order it is summed.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neurocompile.ir.bounds import Interval, sent_range
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import linear
+from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Scale, Shape, SumPool2d, per_channel
+from neurocompile.ir.populations import Projection
+
+_FLOAT32_LIMIT = 1 << 24  # float32 holds every integer up to here
+_FLOAT64_LIMIT = 1 << 53
+
+Operator = Callable[[Tensor], Tensor]
+
+
+class Weighted(Protocol):
+    """The weights of a projection on frames (frames, ...) that its pools and flattening have prepared."""
+
+    @property
+    def arithmetic(self) -> str: ...
+
+    def __call__(self, frames: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Product:
+    """One projection. ``why`` tells why its arithmetic is exact; ``most`` is the largest magnitude of its sums."""
+
+    projection: Projection
+    before: tuple[Operator, ...]
+    weighted: Weighted
+    after: tuple[Operator, ...]
+    why: str
+    most: int
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        for operator in self.before:
+            frames = operator(frames)
+        return frames
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        return self._finish(self.weighted(self.prepare(frames)))
+
+    def _finish(self, sums: Tensor) -> Tensor:
+        for operator in self.after:
+            sums = operator(sums)
+        return sums
+
+    def firing(self, sign: Array, limit: Array) -> Operator | None:
+        """The product that also compares: bytes 1 where ``sign * sum > limit``, for sums without their exponent and
+        () or (channels,) of signs and limits; None where its kernel cannot."""
+        if not isinstance(self.weighted, (ByteConv, ByteLinear)):
+            return None
+        fire = self.weighted.firing(sign, limit)
+        return lambda frames: self._finish(fire(self.prepare(frames)))
+
+
+def make_product(graph: Graph, projection: Projection, sums: Interval) -> Product:
+    """The product of a projection whose sums lie in ``sums``."""
+    low, high = sent_range(graph, projection.source)
+    before: list[Operator] = []
+    after: list[Operator] = []
+    shape = projection.source_shape
+    for node in projection.operators:
+        if node is projection.weighted:
+            source_shape, before, after = shape, after, []
+        elif isinstance(node, SumPool2d):
+            low, high = (end * node.kernel[0] * node.kernel[1] for end in (low, high))
+            after.append(_Pool(node, getattr(torch, narrowest(low, high).name)))
+        elif isinstance(node, Flatten):
+            after.append(_flatten)
+        shape = node.output_shape(shape)
+    most = max(-int(sums.low.min()), int(sums.high.max()))
+    weighted, reason = _choose(projection.weighted, source_shape, low, high, most)
+    why = f"inputs {low}..{high}, sums within {most:,}{reason}"
+    return Product(projection, tuple(before), weighted, tuple(after), why, most)
+
+
+def _choose(node: Conv2d | Linear | Scale, shape: Shape, low: int, high: int, most: int) -> tuple[Weighted, str]:
+    if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, low, high)):
+        zero_point = 0 if low >= 0 else 128
+        product = ByteConv(node, shape, zero_point) if isinstance(node, Conv2d) else ByteLinear(node, shape, zero_point)
+        return product, f" < 2^24; {reason}"
+    if most < _FLOAT32_LIMIT and float32_is_whole():
+        return _floating(node, shape, torch.float32), " < 2^24"
+    if most < _FLOAT64_LIMIT:
+        return _floating(node, shape, torch.float64), " < 2^53"
+    return Interpreted(node), " >= 2^53"
+
+
+def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
+    """Why the u8 x s8 kernels are exact for these inputs and weights; None where they are not, or are not here."""
+    unsigned, signed = low >= 0 and high <= 255, low >= -128 and high <= 127
+    largest = max(-int(node.weight.min()), int(node.weight.max()))
+    if not (unsigned or signed) or largest > 127 or not byte_kernels():
+        return None
+    byte = high if unsigned else 255
+    # sums of bytes are taken in 32 bits; with a zero point they are those of the shifted inputs
+    if not unsigned and int(np.prod(node.weight.shape[1:])) * 255 * 127 >= 1 << 31:
+        return None
+    if _has_vnni():
+        return "bytes, summed in 32 bits (VNNI)"
+    # without VNNI, neighbouring products are first added in 16 bits
+    return "bytes, whose pairs fit 16 bits" if 2 * byte * largest < 1 << 15 else None
+
+
+@functools.cache
+def _has_vnni() -> bool:
+    supported = getattr(torch.cpu, "_is_vnni_supported", None)
+    return bool(supported and supported())
+
+
+@functools.cache
+def byte_kernels() -> bool:
+    """Whether torch has oneDNN's u8 x s8 kernels here, and they answer rightly."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    weight = np.array([[1, -2, 3, 127], [-127, 5, 0, 1]], np.int8)
+    given = np.array([[0, 1, 2, 3], [100, 0, 50, 9]], np.int64)
+    try:
+        sums = ByteLinear(Linear(weight=weight), (4,), 0)(torch.from_numpy(given.astype(np.uint8)))
+        image = torch.from_numpy(given.astype(np.uint8))[:, :, None, None]
+        kernel = Conv2d(weight=weight[:, :, None, None])
+        fired = ByteConv(kernel, (4, 1, 1), 0).firing(np.array(1), np.array([5, -7]))(image)
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError):
+        return False
+    expected = given @ weight.T.astype(np.int64)
+    right = (sums.numpy() == expected).all() and (fired.numpy()[:, :, 0, 0] == (expected > [5, -7])).all()
+    return bool(right)
+
+
+def float32_is_whole() -> bool:
+    """Whether torch multiplies float32 in full: settings may let it round to bfloat16 or TF32 first, or transform."""
+    # 12 bits and more in a factor, which shorter ones cannot hold
+    x = torch.full((2, 16, 4, 4), 4097.0).contiguous(memory_format=torch.channels_last)
+    y = functional.conv2d(x, torch.ones(16, 16, 3, 3))
+    z = x.reshape(32, 16) @ torch.ones(16, 16)
+    return bool((y == 4097.0 * 144).all() and (z == 4097.0 * 16).all())
+
+
+def narrowest(low: int, high: int) -> np.dtype[Any]:
+    """The narrowest integers in which frames from ``low`` to ``high`` are kept."""
+    for dtype in (np.uint8, np.int8, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return np.dtype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------ before and after
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """A sum pool; ``dtype`` holds its sums."""
+
+    node: SumPool2d
+    dtype: torch.dtype
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        (high, wide), (down, right), (pad_h, pad_w) = self.node.kernel, self.node.stride, self.node.padding
+        x = frames.permute(0, 2, 3, 1)
+        if pad_h or pad_w:
+            x = functional.pad(x, (0, 0, pad_w, pad_w, pad_h, pad_h))
+        rows, columns = (x.shape[1] - high) // down + 1, (x.shape[2] - wide) // right + 1
+        total = torch.zeros((len(x), rows, columns, x.shape[3]), dtype=self.dtype)
+        for i in range(high):
+            for j in range(wide):
+                total += x[:, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
+        return total.permute(0, 3, 1, 2)
+
+
+def _flatten(frames: Tensor) -> Tensor:
+    return frames.reshape(len(frames), -1)
+
+
+# ------------------------------------------------------------------------------------------------------- arithmetic
+
+
+def _unsigned(frames: Tensor, zero_point: int) -> Tensor:
+    """Frames as bytes from zero; signed ones are shifted by 128."""
+    if frames.dtype == torch.uint8:
+        return frames
+    if not zero_point:
+        return frames.to(torch.uint8)
+    return frames.to(torch.int8).view(torch.uint8) ^ 128
+
+
+class _Bytes:
+    """Shared by the kernels u8 x s8, which sum in 32 bits and give float32, or fired bytes."""
+
+    arithmetic = "u8 x s8"
+
+    def __init__(self, node: Conv2d | Linear, zero_point: int) -> None:
+        self.node, self.zero_point = node, zero_point
+        self._zeros = torch.zeros(len(node.weight), dtype=torch.int64)
+        # a power of two, which a float32 takes without loss
+        self._scales = torch.full((len(node.weight),), float(1 << node.weight_exponent))
+        self._ones = torch.ones(len(node.weight))
+        self._weight = self._pack(node.weight)
+        self._fired: tuple[Tensor, Tensor] | None = None
+
+    def _pack(self, weight: Array) -> Tensor:
+        raise NotImplementedError
+
+    def _run(
+        self, x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, dtype: torch.dtype,
+        then: str, bounds: list[float],
+    ) -> Tensor:  # fmt: skip
+        raise NotImplementedError
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        x = _unsigned(frames, self.zero_point)
+        return self._run(x, self._weight, self._scales, None, torch.float32, "none", [])
+
+    def firing(self, sign: Array, limit: Array) -> Operator:
+        """As ``Product.firing``."""
+        channels = len(self.node.weight)
+        sign, limit = np.broadcast_to(sign, channels), np.broadcast_to(limit, channels)
+        weight = self.node.weight * sign.reshape(-1, *[1] * (self.node.weight.ndim - 1))
+        packed = self._pack(weight.astype(np.int8))
+        bias = torch.from_numpy((-limit).astype(np.float32))
+
+        def fire(frames: Tensor) -> Tensor:
+            x = _unsigned(frames, self.zero_point)
+            # an integer above the limit leaves at least 1, any other at most 0
+            return self._run(x, packed, self._ones, bias, torch.uint8, "hardtanh", [0.0, 1.0])
+
+        return fire
+
+
+class ByteConv(_Bytes):
+    def __init__(self, node: Conv2d, shape: Shape, zero_point: int) -> None:
+        self._shape = shape
+        self._geometry = list(node.stride), list(node.padding), list(node.dilation), node.groups
+        super().__init__(node, zero_point)
+
+    def _pack(self, weight: Array) -> Tensor:
+        packed: Tensor = torch.ops.onednn.qconv_prepack(
+            torch.tensor(weight, dtype=torch.int8), self._ones, 1.0, self.zero_point, *self._geometry, [1, *self._shape]
+        )
+        return packed
+
+    def _run(
+        self, x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, dtype: torch.dtype,
+        then: str, bounds: list[float],
+    ) -> Tensor:  # fmt: skip
+        sums: Tensor = torch.ops.onednn.qconv2d_pointwise(
+            x, 1.0, self.zero_point, weight, scales, self._zeros, bias, *self._geometry, 1.0, 0, dtype, then, bounds, ""
+        )
+        return sums
+
+
+class ByteLinear(_Bytes):
+    def __init__(self, node: Linear, shape: Shape, zero_point: int) -> None:
+        self._shape = shape
+        super().__init__(node, zero_point)
+
+    def _pack(self, weight: Array) -> Tensor:
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(torch.tensor(weight, dtype=torch.int8), [1, *self._shape])
+        return packed
+
+    def _run(
+        self, x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, dtype: torch.dtype,
+        then: str, bounds: list[float],
+    ) -> Tensor:  # fmt: skip
+        sums: Tensor = torch.ops.onednn.qlinear_pointwise(
+            x, 1.0, self.zero_point, weight, scales, self._zeros, bias, 1.0, 0, dtype, then, bounds, ""
+        )
+        return sums
+
+
+@dataclass(frozen=True)
+class Floating:
+    """Floating point, in a type that holds all sums exactly; the exponent is in the weights."""
+
+    node: Conv2d | Linear | Scale
+    weight: Tensor
+
+    @property
+    def arithmetic(self) -> str:
+        return str(self.weight.dtype).removeprefix("torch.")
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        x, node = frames.to(self.weight.dtype), self.node
+        if isinstance(node, Conv2d):
+            sums = functional.conv2d(x, self.weight, None, node.stride, node.padding, node.dilation, node.groups)
+            return sums.contiguous(memory_format=torch.channels_last)
+        return x @ self.weight.T if isinstance(node, Linear) else x * self.weight
+
+
+def _floating(node: Conv2d | Linear | Scale, shape: Shape, dtype: torch.dtype) -> Floating:
+    array = node.weight.astype(np.float64) * (1 << node.weight_exponent)
+    weight = torch.tensor(per_channel(array, shape) if isinstance(node, Scale) else array, dtype=dtype)
+    if isinstance(node, Conv2d):
+        weight = weight.contiguous(memory_format=torch.channels_last)
+    return Floating(node, weight)
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """The interpreter's own int64."""
+
+    node: Conv2d | Linear | Scale
+    arithmetic: str = "int64"
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        sums = torch.from_numpy(linear(self.node, frames.to(torch.int64).contiguous().numpy()))
+        return sums.contiguous(memory_format=torch.channels_last) if sums.ndim == 4 else sums
+
+
+def fast_linear(node: Any, *inputs: Array) -> Array:
+    """As ``ir.interpret.linear`` for float64, convolutions by torch, which may add in another order."""
+    if isinstance(node, Conv2d) and inputs[0].dtype == np.float64:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that graphs' arrays are read-only, which nobody here writes to
+            x, weight = torch.from_numpy(np.ascontiguousarray(inputs[0])), torch.from_numpy(node.weight.astype(float))
+        y: Array = functional.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.groups).numpy()
+        y = y * (1 << node.weight_exponent)
+        return y if node.bias is None else y + node.bias[:, None, None]
+    return linear(node, *inputs)
