@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph, Stage
 from neurocompile.ir.nodes import (

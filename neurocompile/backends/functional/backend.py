@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,30 +124,36 @@ class FunctionalBackend:
         """How many threads run batches of how many samples, so that all fits the memory."""
         import torch
 
-        memory = self.memory_bytes or int(_free_bytes() * _SHARE_OF_MEMORY)
+        memory = int(_free_bytes() * _SHARE_OF_MEMORY) if self.memory_bytes is None else self.memory_bytes
         for threads in range(min(torch.get_num_threads(), count) if work.threaded else 1, 0, -1):
-            # a batch may wait to be fetched while every thread works on another
-            waiting = 1 if threads > 1 else 0
-            room = memory - work.fixed_bytes - threads * work.thread_bytes
-            fits = room // (work.sample_bytes * (threads + waiting))
-            if fits >= 1:
-                return threads, max(1, min(most, fits, math.ceil(count / threads)))
-        needed = work.fixed_bytes + work.thread_bytes + work.sample_bytes
+            size = min(most, math.ceil(count / threads))
+            while size > 1 and work.bytes_for(threads, size) > memory:
+                size //= 2
+            if work.bytes_for(threads, size) <= memory:
+                return threads, size
+        needed = work.bytes_for(1, 1)
         raise InputError(
-            f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_size(needed)}, "
-            f"the limit is {_size(memory)}; give --memory {math.ceil(needed / (1 << 20))}MiB or more"
+            f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_mib(needed):,} MiB, the limit "
+            f"is {_mib(memory):,} MiB; give --memory {_mib(needed)}MiB or more"
         )
 
 
+@dataclass(frozen=True)
 class _Work:
-    """What runs a batch, and the memory that it takes."""
+    """What runs a batch, and the memory that it takes: once, for each sample, and in each thread for batches of so many
+    samples."""
 
-    def __init__(
-        self, run: Callable[[Array, int, Mapping[str, Array]], Trace], *, threaded: bool,
-        fixed_bytes: int, thread_bytes: int, sample_bytes: int,
-    ) -> None:  # fmt: skip
-        self.run, self.threaded = run, threaded
-        self.fixed_bytes, self.thread_bytes, self.sample_bytes = fixed_bytes, thread_bytes, sample_bytes
+    run: Callable[[Array, int, Mapping[str, Array]], Trace]
+    threaded: bool
+    fixed_bytes: int
+    sample_bytes: int
+    thread_bytes: Callable[[int], int]
+
+    def bytes_for(self, threads: int, size: int) -> int:
+        # one batch may wait to be fetched while every thread works on another
+        waiting = 1 if threads > 1 else 0
+        batches = self.sample_bytes * size * (threads + waiting)
+        return self.fixed_bytes + batches + threads * self.thread_bytes(size)
 
 
 def _integer_work(plan: Plan, events: bool) -> _Work:
@@ -154,10 +161,10 @@ def _integer_work(plan: Plan, events: bool) -> _Work:
 
     return _Work(
         lambda samples, first, given: execute(plan, samples, first, events=events, given=given),
-        threaded=True,
+        threaded=plan.has_loops,
         fixed_bytes=plan.weight_bytes(),
-        thread_bytes=plan.part_bytes(),
         sample_bytes=plan.sample_bytes(events=events),
+        thread_bytes=plan.part_bytes,
     )
 
 
@@ -172,9 +179,8 @@ def _float_work(graph: Graph, events: bool) -> _Work:
     sizes = {name: math.prod(graph.shape(name)) for name in graph}
     sent = sum(sizes[name] for name in graph.of_kind(*SPIKING)) * graph.timesteps
     # every value of a step, and what is sent, twice while it is joined
-    return _Work(
-        run, threaded=False, fixed_bytes=0, thread_bytes=0, sample_bytes=8 * (2 * sum(sizes.values()) + 2 * sent)
-    )
+    sample_bytes = 8 * (2 * sum(sizes.values()) + 2 * sent)
+    return _Work(run, threaded=False, fixed_bytes=0, sample_bytes=sample_bytes, thread_bytes=lambda _: 0)
 
 
 def _in_threads(work: Callable[[int], Trace], starts: range, threads: int) -> Iterator[Trace]:
@@ -219,5 +225,5 @@ def _free_bytes() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):,.0f} MiB"
+def _mib(count: int) -> int:
+    return math.ceil(count / (1 << 20))

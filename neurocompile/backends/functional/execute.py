@@ -23,6 +23,7 @@ from neurocompile.ir.interpret import Trace, encode
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder
 
 
+@torch.inference_mode()
 def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, given: Mapping[str, Array]) -> Trace:
     """Run checked samples (N, T or 1, *shape) float64. Events, if asked for, come in the plan's narrow integers.
 

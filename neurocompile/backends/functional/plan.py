@@ -72,6 +72,11 @@ class Plan:
         dtypes = {name: narrowest(*sent_range(graph, name)) for name in graph.of_kind(*ENCODERS)}
         return cls(graph, layers, dtypes | {layer.name: layer.dtype for layer in layers if layer.dtype is not None})
 
+    @property
+    def has_loops(self) -> bool:
+        """Whether somas are stepped outside of torch's kernels, by loops that have one core; readouts are small."""
+        return any(layer.fused is None and layer.dtype is not None for layer in self.layers)
+
     def finished(self, index: int) -> set[str]:
         """The senders that nobody reads after layer ``index``."""
         later = set().union(*(layer.sources for layer in self.layers[index + 1 :]))
@@ -101,11 +106,12 @@ class Plan:
                 alive -= self.finished(index)
         return most
 
-    def part_bytes(self) -> int:
+    def part_bytes(self, batch: int) -> int:
         """What the part of a batch that is between products and soma takes at most."""
         most = 0
         for layer in self.layers:
             samples, steps = layer.parts(self.graph.timesteps)
+            samples = min(samples, batch)
             frame_bytes = layer.population.neurons * layer.sum_dtype.itemsize
             states = 0 if steps == self.graph.timesteps else layer.population.neurons * samples * 32
             copies = len(layer.products) + 2
@@ -118,7 +124,7 @@ class Plan:
             {
                 "layer": product.projection.name,
                 "soma": layer.name,
-                "product": product.weighted.arithmetic,
+                "kernel": product.weighted.arithmetic,
                 "why": product.why,
                 "state": "compared in the kernel" if layer.fused else _state(layer),
             }
