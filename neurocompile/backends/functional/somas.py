@@ -115,6 +115,7 @@ class NeuronLoop:
         return loops.no_states() if whole else np.zeros((samples, loops.STATES, self.neurons))
 
     def advance(self, x: Array, steps: int, spikes: Array | None, state: Array) -> None:  # noqa: ARG002
+        assert spikes is not None
         rule = self.rule
         if self.plain and not len(state):
             loops.run_plain_neurons(x, spikes, self.parameters, rule.unit, float(rule.at_or_above), rule.leaky_reset)
@@ -145,6 +146,7 @@ class ThresholdLoop:
         """Nothing is kept from one step to the next."""
 
     def advance(self, x: Array, steps: int, spikes: Array | None, state: None) -> None:  # noqa: ARG002
+        assert spikes is not None
         loops.run_thresholds(x, spikes, self.parameters, self.at_or_above, self.spikes, self.max_payload)
 
 
