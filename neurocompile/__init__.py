@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurocompile.driver import compile, run, verify_program
+    from neurocompile.driver import compile, run
     from neurocompile.errors import NeurocompileError
     from neurocompile.program import Options, Program
+    from neurocompile.verification import verify_program
 
 _HOMES = {
     "NeurocompileError": "neurocompile.errors",
@@ -19,7 +20,7 @@ _HOMES = {
     "Program": "neurocompile.program",
     "compile": "neurocompile.driver",
     "run": "neurocompile.driver",
-    "verify_program": "neurocompile.driver",
+    "verify_program": "neurocompile.verification",
 }
 
 __all__ = ["NeurocompileError", "Options", "Program", "compile", "run", "verify_program"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -28,9 +29,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 InputFile = Annotated[
-    Path | None, typer.Option("--input", help="Samples: .npy, .npz or .pt, (N, C, H, W) or (N, T, C, H, W).")
+    Path | None,
+    typer.Option(
+        "--input", help="Samples: .npy, .npz, .pt or a folder of .npy files, (N, C, H, W) or (N, T, C, H, W)."
+    ),
 ]
-LabelsFile = Annotated[Path | None, typer.Option("--labels", help="Labels: integers (N,).")]
+LabelsFile = Annotated[
+    Path | None, typer.Option("--labels", help="Labels: integers (N,), in a file or a folder of .npy files.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples.")]
 ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
 
@@ -46,7 +52,22 @@ def build(
     out: Annotated[Path | None, typer.Option(help="The program folder; build/NAME-TARGET if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a program that is already there.")] = False,
     bits: Annotated[int | None, typer.Option(help="Weight bits, 1 to 8; the target's if left out.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Typical samples, to scale analog input.")] = None,
+    quantizer: Annotated[
+        str | None,
+        typer.Option(
+            help="How weights get their scales: max, percentile, mse or calibrated; the target's if left out, else "
+            "calibrated where there are samples."
+        ),
+    ] = None,
+    scales: Annotated[
+        str | None, typer.Option(help="A scale per output channel, or per layer (tensor); the target's if left out.")
+    ] = None,
+    percentile: Annotated[
+        float | None, typer.Option(help="Weights above it are clipped; 99.9 if left out. With --quantizer percentile.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Typical samples, for the quantizer and to scale analog input.")
+    ] = None,
     reset: Annotated[
         str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")
     ] = None,
@@ -66,11 +87,20 @@ def build(
     from neurocompile import commands, terminal
     from neurocompile.console import Bars
     from neurocompile.driver import pass_names
+    from neurocompile.passes.scales import PERCENTILE
     from neurocompile.program import Options
 
     if reset not in (None, "zero"):
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
-    options = Options(bits=bits, reset_zero=reset == "zero")
+    if percentile is not None and quantizer != "percentile":
+        raise InputError("--percentile is for --quantizer percentile; give both, or leave it out")
+    options = Options(
+        bits=bits,
+        reset_zero=reset == "zero",
+        quantizer=cast("Any", quantizer),  # Options checks them
+        scales=cast("Any", scales),
+        percentile=PERCENTILE if percentile is None else percentile,
+    )
     watcher = terminal.PassWatcher(pass_names(options), print_after, time_passes=time_passes)
     with Bars(quiet=quiet or as_json) as bars:
         built = commands.build(
@@ -85,7 +115,7 @@ def build(
             timesteps=timesteps,
             name=name,
             after_pass=watcher,
-            progress=bars.task("measuring"),
+            progress=bars.task("measuring", "samples"),
         )
     watcher.finish()
     _emit(built, as_json, quiet, terminal.show_build)
@@ -97,8 +127,15 @@ def run(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
-    backend: Annotated[str | None, typer.Option(help="reference or lava; the target's if left out.")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="functional, reference or lava; functional if left out (reference without torch or numba)."),
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What the functional engine may take, such as 500MB or 2GiB.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write outputs and spikes to this .npz file.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what computes each layer, and why.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -109,7 +146,15 @@ def run(
 
     with Bars(quiet=quiet or as_json) as bars:
         result = commands.run(
-            program, input_file, labels, limit, backend=backend, save=save, progress=bars.task("running")
+            program,
+            input_file,
+            labels,
+            limit,
+            backend=backend,
+            memory_bytes=None if memory is None else _bytes(memory),
+            save=save,
+            explain=explain,
+            progress=bars.task("running", "steps" if backend == "lava" else "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_run)
     if not result["recorded"]:
@@ -122,6 +167,18 @@ def verify(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
+    bits: Annotated[str | None, typer.Option(help="Weight bits to try, such as 8,4,2; 8,6,4,3,2 if left out.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out where along the depth it is lost, and other weight bits.")
+    ] = False,
+    exact_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compare the engines on the first so many samples; at most 512 if left out."),
+    ] = None,
+    sweep_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take the first so many samples for what takes many runs; 1000 if left out."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -129,11 +186,26 @@ def verify(
     """Compare float with integer layer by layer, and every engine with the interpreter bit for bit."""
     from neurocompile import commands, terminal
     from neurocompile.console import Bars
+    from neurocompile.verification import SWEEP_SAMPLES, WIDTHS
 
+    if quick and not (bits is None and sweep_limit is None):
+        raise InputError("--quick leaves out the table that --bits and --sweep-limit are for; give one or the other")
     with Bars(quiet=quiet or as_json) as bars:
-        result = commands.verify(program, input_file, labels, limit, progress=bars.task)
+        result = commands.verify(
+            program,
+            input_file,
+            labels,
+            limit,
+            bits=WIDTHS if bits is None else _widths(bits),
+            quick=quick,
+            exact_limit=exact_limit,
+            sweep_limit=SWEEP_SAMPLES if sweep_limit is None else sweep_limit,
+            progress=bars.task,
+        )
     _emit(result, as_json, quiet, terminal.show_verify)
-    if "differs" in result["engines"].values():
+    if not result["recorded"]:
+        print_note(f"{program} cannot be written, so it has no drift.json of this; copy it to where it can be")
+    if any(engine["state"] == "differs" for engine in result["engines"].values()):
         raise typer.Exit(1)
 
 
@@ -154,7 +226,12 @@ def report(
 
     with Bars(quiet=quiet or as_json) as bars:
         result = commands.report(
-            program, profile=profile, input_file=input_file, limit=limit, html=html, progress=bars.task("measuring")
+            program,
+            profile=profile,
+            input_file=input_file,
+            limit=limit,
+            html=html,
+            progress=bars.task("measuring", "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_report)
 
@@ -177,7 +254,7 @@ def compare(
 
     with Bars(quiet=quiet or as_json) as bars:
         result = commands.compare(
-            programs, profiles or [], input_file=input_file, limit=limit, progress=bars.task("measuring")
+            programs, profiles or [], input_file=input_file, limit=limit, progress=bars.task("measuring", "samples")
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 
@@ -261,6 +338,28 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
             f"--input-shape is {text!r}; give channels,height,width such as 1,8,8, or one number of features"
         )
     return shape
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = ()
+    if not widths or min(widths) < 1 or max(widths) > 8 or len(set(widths)) < len(widths):
+        raise InputError(f"--bits is {text!r}; give widths from 1 to 8, each once, such as 8,4,2")
+    return widths
+
+
+def _bytes(text: str) -> int:
+    """A size such as 500MB, 1.5GiB or 1000000."""
+    powers = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text.strip())
+    size = int(float(match[1]) * powers.get(match[2].upper(), 0)) if match else 0
+    if not size:
+        raise InputError(
+            f"--memory is {text!r}; give a size above 0 in B, KB, MB, GB, KiB, MiB or GiB, such as 500MB or 2GiB"
+        )
+    return size
 
 
 def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Callable[[dict[str, Any]], None]) -> None:

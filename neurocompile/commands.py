@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from neurocompile import driver
-from neurocompile.backends.base import Progress
+from neurocompile.backends.base import Progress, Samples
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import CapacityError, GraphError, InputError
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.interpret import Trace, check_samples
+from neurocompile.ir.interpret import check_fit
 from neurocompile.ir.nodes import Array, Shape
 from neurocompile.ir.text import to_text
 from neurocompile.program import Options, Program, check_free, default_folder, name_errors
+from neurocompile.recording import write_npz
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.html import to_html
 from neurocompile.resources import list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
+from neurocompile.verification import SWEEP_SAMPLES, WIDTHS, verify_program
 
 #: so many of a checkpoint's own samples show what a freshly built program does
 _SAMPLE_LIMIT = 64
@@ -70,7 +70,7 @@ def build(
     )
     folder = default_folder(source.graph.name, chosen.name) if out is None else out
     check_free(folder, force=force)
-    samples = _load_for(source.graph, calibration) if calibration else source.calibration
+    samples = driver.as_array(_load_for(source.graph, calibration)) if calibration else source.calibration
     program = driver.compile_graph(source.graph, chosen, calibration=samples, options=options, after_pass=after_pass)
     program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh, progress))
     return {"program": str(folder), **program.summary(), "seconds": time.perf_counter() - start}
@@ -83,26 +83,42 @@ def run(
     limit: int | None,
     *,
     backend: str | None = None,
+    memory_bytes: int | None = None,
     save: Path | None = None,
+    explain: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Run a file of samples; the program folder keeps what the network did, for its report."""
+    """Run a file or a folder of samples; the program folder keeps what the network did, for its report.
+
+    ``explain``: the result also has the ``kernels`` of the engine. ``save``: where outputs and all events are written.
+    """
     program = Program.load(folder)
+    kernels = {"kernels": driver.explain(program, backend)} if explain else {}
     samples, labels, data = _samples(program, input_file, labels_file, limit)
     if save is not None:
         if save.suffix != ".npz":
             raise InputError(f"--save is {save}; give a file that ends in .npz")
         _check_place(save)
-    result = driver.run(program, samples, labels=labels, backend=backend, data=data, progress=progress)
-    if save is not None:
-        write_whole(save, _npz(result.trace))
+    result = driver.run(
+        program,
+        samples,
+        labels=labels,
+        backend=backend,
+        data=data,
+        record=save is not None,
+        memory_bytes=memory_bytes,
+        progress=progress,
+    )
+    if save is not None and result.events is not None:
+        with whole_file(save) as file:
+            write_npz(file, result.outputs, result.events)
     try:
         write_report(folder, program, result.activity)
     except OSError:  # such as a folder that is for reading only: the results count all the same
         recorded = False
     else:
         recorded = True
-    return {"program": str(folder), **result.summary(), "recorded": recorded}
+    return {"program": str(folder), **result.summary(), **kernels, "recorded": recorded}
 
 
 def verify(
@@ -111,15 +127,34 @@ def verify(
     labels_file: Path | None,
     limit: int | None,
     *,
+    bits: Sequence[int] = WIDTHS,
+    quick: bool = False,
+    exact_limit: int | None = None,
+    sweep_limit: int = SWEEP_SAMPLES,
     progress: Callable[[str], Progress | None] | None = None,
 ) -> dict[str, Any]:
+    """The drift report of a file of samples; the program folder keeps it as drift.json."""
     program = Program.load(folder)
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    return {
-        "program": str(folder),
-        "data": data,
-        **driver.verify_program(program, samples, labels=labels, progress=progress),
-    }
+    drift = verify_program(
+        program,
+        samples,
+        labels=labels,
+        bits=bits,
+        quick=quick,
+        exact_limit=exact_limit,
+        sweep_limit=sweep_limit,
+        data=data,
+        progress=progress,
+    )
+    result = {"program": str(folder), **drift}
+    try:
+        write_whole(folder / "drift.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    except (OSError, InputError):  # such as a folder that is for reading only: the numbers count all the same
+        recorded = False
+    else:
+        recorded = True
+    return {**result, "recorded": recorded}
 
 
 def report(
@@ -195,7 +230,7 @@ def report_elsewhere(
     program: Program,
     activity: Activity,
     chip: Profile,
-    samples: Array | None = None,
+    samples: Samples | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """The report of the same network compiled for ``chip``; CapacityError or GraphError where it cannot be.
@@ -206,7 +241,7 @@ def report_elsewhere(
         return make_report(program, activity)
     other = driver.retarget(program, chip)
     if samples is not None:
-        activity = driver.run(other, samples, backend="reference", data=activity.data, progress=progress).activity
+        activity = driver.run(other, samples, data=activity.data, progress=progress).activity
     result = make_report(other, activity)
     if samples is None and other.integer.hash != program.integer.hash:
         note = (
@@ -234,16 +269,24 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
         return
     few = program.calibration[:_SAMPLE_LIMIT]
     data = f"{len(few)} calibration samples"
-    write_report(folder, program, driver.run(program, few, backend="reference", data=data, progress=progress).activity)
+    write_report(folder, program, driver.run(program, few, data=data, progress=progress).activity)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name when the block ends and is gone where that fails."""
     _check_place(path)
     temporary = path.with_name(f".neurocompile-{secrets.token_hex(8)}")
     with name_errors(path):
         try:
-            temporary.write_bytes(content)
+            with temporary.open("xb") as file:
+                yield file
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -259,18 +302,9 @@ def _check_place(path: Path) -> None:
         raise InputError(f"{path}: nothing can be written in {path.parent}; choose another place")
 
 
-def _npz(trace: Trace) -> bytes:
-    """``outputs/NAME`` (N, *shape) and ``events/NAME`` (N, T, *shape)."""
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {f"outputs/{name}": array for name, array in trace.outputs.items()}
-    arrays |= {f"events/{name}": array for name, array in trace.events.items()}
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def _samples(
     program: Program, input_file: Path | None, labels_file: Path | None, limit: int | None
-) -> tuple[Array, Array | None, str]:
+) -> tuple[Samples, Array | None, str]:
     """Samples, labels, and what to call them; the program's own calibration samples where no file is given."""
     if input_file is None:
         if program.calibration is None:
@@ -281,14 +315,14 @@ def _samples(
         return few, None, f"{len(few)} calibration samples"
     samples = _load_for(program.integer, input_file, limit)
     labels = None if labels_file is None else load_labels(labels_file, len(samples))
-    return samples, labels, f"{len(samples)} samples of {input_file.name}"
+    return samples, labels, f"{len(samples)} samples of {input_file.resolve().name}"
 
 
-def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Array:
-    """Samples of a file, which the graph can take."""
+def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Samples:
+    """Samples of a file or a folder, of a shape that the graph can take."""
     samples = load_samples(path, limit)
     try:
-        check_samples(graph, samples)
+        check_fit(graph, samples.shape, samples.dtype)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return samples
@@ -296,7 +330,7 @@ def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Array:
 
 def _activity(
     folder: Path, program: Program, input_file: Path | None, limit: int | None, progress: Progress | None
-) -> tuple[Activity, Array | None]:
+) -> tuple[Activity, Samples | None]:
     """What the program does with ``input_file`` (with its calibration samples, where only ``limit`` is given), and
     those samples; or what it did in its last run, where neither is given."""
     if input_file is None and limit is None:
@@ -306,4 +340,4 @@ def _activity(
         activity.check(program.integer)
         return activity, None
     samples, _, data = _samples(program, input_file, None, limit)
-    return driver.run(program, samples, backend="reference", data=data, progress=progress).activity, samples
+    return driver.run(program, samples, data=data, progress=progress).activity, samples

@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 #: a bar appears for work that goes on for longer than this
 _PATIENCE_S = 1.0
@@ -24,6 +34,14 @@ stdout = _Console(highlight=False)
 stderr = _Console(stderr=True, highlight=False)
 
 
+class _Rate(ProgressColumn):
+    """How many of its units a task does per second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        rate, unit = task.speed, task.fields["unit"]
+        return Text("" if rate is None else f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s")
+
+
 class Bars:
     """Progress bars on stderr, one per piece of work, that appear when the work takes more than a moment."""
 
@@ -33,6 +51,7 @@ class Bars:
             TextColumn("{task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=stderr,
@@ -46,15 +65,16 @@ class Bars:
         if self._progress.live.is_started:
             self._progress.stop()
 
-    def task(self, label: str) -> _Task:
-        return _Task(self._progress, label, self.quiet)
+    def task(self, label: str, unit: str = "") -> _Task:
+        """A callback for work whose progress is counted in ``unit``."""
+        return _Task(self._progress, label, unit, self.quiet)
 
 
 class _Task:
     """A progress callback ``(done, total)``."""
 
-    def __init__(self, progress: Progress, label: str, quiet: bool) -> None:
-        self._progress, self._label, self._quiet = progress, label, quiet
+    def __init__(self, progress: Progress, label: str, unit: str, quiet: bool) -> None:
+        self._progress, self._label, self._unit, self._quiet = progress, label, unit, quiet
         self._task: int | None = None
         self._start = time.monotonic()
 
@@ -63,7 +83,7 @@ class _Task:
             return
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(self._label, total=total)
+            self._task = self._progress.add_task(self._label, total=total, unit=self._unit)
         self._progress.update(self._task, completed=done, total=total)  # type: ignore[arg-type]
         if done >= total:
             self._progress.remove_task(self._task)  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from neurocompile.backends.functional import FunctionalBackend
+from neurocompile.backends.functional.backend import fastest_kernels
 from neurocompile.backends.lava import LavaBackend
 from neurocompile.backends.lava.compat import VERSION as LAVA_VERSION
 from neurocompile.errors import NeurocompileError
@@ -17,6 +19,7 @@ from neurocompile.resources import list_profiles, list_targets
 #: package -> what it is for, and how to get it
 _PACKAGES = {
     "torch": ("reading checkpoints and training", "pip install 'neurocompile[torch]'"),
+    "numba": ("the functional engine", "pip install 'neurocompile[torch]'"),
     "numpy": ("everything", "pip install numpy"),
     "networkx": ("graphs", "pip install networkx"),
     "safetensors": ("programs on disk", "pip install safetensors"),
@@ -28,7 +31,7 @@ _PACKAGES = {
 
 def examine() -> dict[str, Any]:
     """``checks``: a list of {name, ok, found, remedy}; ``healthy``: whether all of them are."""
-    checks = [_python(), *(_package(name) for name in _PACKAGES), _lava(), *_data()]
+    checks = [_python(), *(_package(name) for name in _PACKAGES), _functional(), _lava(), *_data()]
     return {"healthy": all(check["ok"] for check in checks), "checks": checks}
 
 
@@ -46,6 +49,13 @@ def _package(name: str) -> dict[str, Any]:
         return _check(name, True, version(name))
     except PackageNotFoundError:
         return _check(name, False, f"not installed; needed for {purpose}", remedy)
+
+
+def _functional() -> dict[str, Any]:
+    reason = FunctionalBackend().unavailable()
+    return _check(
+        "functional backend", reason is None, reason or f"ready; {fastest_kernels()}", "install what is missing above"
+    )
 
 
 def _lava() -> dict[str, Any]:

@@ -1,26 +1,25 @@
-"""The whole flow on one screen: source -> graph -> passes -> integers -> mapping -> program; then run and verify."""
+"""The whole flow on one screen: source -> graph -> passes -> integers -> mapping -> program; then run."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurocompile.backends.base import Backend, Progress
+from neurocompile.backends.base import Backend, Explains, Progress, Samples, Streams
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import InputError, ProfileError
 from neurocompile.hardware.profile import Profile, load_profile
 from neurocompile.hardware.target import Target, load_target
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.interpret import Trace, check_samples, saturated
-from neurocompile.ir.nodes import SPIKING, Array, Readout
+from neurocompile.ir.interpret import Trace, check_fit, check_samples, saturated
+from neurocompile.ir.nodes import SPIKING, Array
 from neurocompile.mapping import map_graph
 from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
@@ -32,6 +31,7 @@ from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
 from neurocompile.program import Options, Program, check_name
+from neurocompile.recording import ArrayHash, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -107,7 +107,8 @@ def _compile(
     check_neurons(spiking, profile)
     weight_bits = target.options.weight_bits if options.bits is None else options.bits
     numerics = numerics_of(profile, weight_bits, target.options.payload_bits)
-    integer = PassManager((Quantize(numerics, calibration),), after_pass).run(spiking)
+    choices = options.quantizer_choices(target, calibrated=calibration is not None)
+    integer = PassManager((Quantize(numerics, calibration, **choices),), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
 
@@ -155,16 +156,26 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
 
 @dataclass(frozen=True)
 class Run:
-    """What a program did with some samples. ``spikes``: how often its neurons fired, all samples and steps together;
-    ``saturated``: how many input values were beyond the integer code and were clipped."""
+    """What a program did with some samples. ``outputs``: per output (N, *shape). ``seconds``: what it took.
+    ``spikes``: how often its neurons fired, all samples and steps together; ``saturated``: how many input values were
+    beyond the integer code and were clipped. ``spike_hash``, ``output_hash``: the ``ArrayHash`` of all events and of
+    the outputs. ``events``: all of them, where the run was to record them."""
 
     backend: str
-    trace: Trace
+    outputs: dict[str, Array]
     activity: Activity
     seconds: float
     accuracy: float | None
     spikes: int
     saturated: int
+    spike_hash: str
+    output_hash: str
+    events: Recording | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """Outputs, and the events (unpacked) where they were recorded."""
+        return Trace(self.outputs, dict(self.events or {}))
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -172,69 +183,130 @@ class Run:
             "samples": self.activity.samples,
             "accuracy": self.accuracy,
             "spikes": self.spikes,
-            "spike_hash": hash_arrays(self.trace.events),
-            "output_hash": hash_arrays(self.trace.outputs),
+            "spike_hash": self.spike_hash,
+            "output_hash": self.output_hash,
             "saturated_inputs": self.saturated,
             "seconds": self.seconds,
         }
 
 
-def hash_arrays(arrays: dict[str, Array]) -> str:
-    """sha256 over names and int64 arrays, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(arrays[name], np.int64).tobytes())
-    return digest.hexdigest()
+def make_backend(name: str, *, memory_bytes: int | None = None) -> Backend:
+    """The engine called ``name``; InputError where it cannot run here. ``memory_bytes``: what it may take."""
+    if memory_bytes is not None and name != "functional":
+        raise InputError(f"--memory is for the functional engine, the backend is {name}; leave it out, or choose that")
+    if name == "functional":
+        from neurocompile.backends.functional import FunctionalBackend
 
-
-def make_backend(name: str) -> Backend:
-    """The engine called ``name``; InputError where it cannot run here."""
-    if name == "reference":
-        backend: Backend = ReferenceBackend()
+        backend: Backend = FunctionalBackend(memory_bytes=memory_bytes)
+    elif name == "reference":
+        backend = ReferenceBackend()
     elif name == "lava":
         from neurocompile.backends.lava import LavaBackend
 
         backend = LavaBackend()
     else:
-        raise InputError(f"--backend is {name!r}; choose reference or lava")
+        raise InputError(f"--backend is {name!r}; choose functional, reference or lava")
     if reason := backend.unavailable():
         raise InputError(reason)
     return backend
 
 
+def default_backend() -> str:
+    """The fastest engine that can run here: "functional", or "reference" where torch or numba is missing."""
+    from neurocompile.backends.functional import FunctionalBackend
+
+    return "reference" if FunctionalBackend().unavailable() else "functional"
+
+
+def explain(program: Program, backend: str | None = None) -> list[dict[str, Any]]:
+    """How the engine computes each ``layer``, and ``why``; InputError where it has no choice."""
+    engine = make_backend(backend or default_backend())
+    if not isinstance(engine, Explains):
+        raise InputError(f"--explain: the {engine.name} engine has no kernels to choose from; use --backend functional")
+    return engine.explain(program.integer)
+
+
 def run(
     program: Program,
-    samples: Array | Tensor,
+    samples: Samples | Tensor,
     *,
     labels: Array | Tensor | None = None,
     backend: str | None = None,
     data: str | None = None,
+    record: bool = False,
+    memory_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Run samples (N, *shape) or (N, T, *shape) on a backend (None: the target's). ``data`` says what they are."""
-    samples, labels = as_array(samples), None if labels is None else as_array(labels)
-    check_labels(program.integer, samples, labels)
-    engine = make_backend(backend or program.target.backend)
-    graph = program.integer if engine.name == "reference" else program.mapped
-    start = time.perf_counter()
-    trace = engine.run(graph, samples, timeout_s=program.target.options.lava_timeout_s, progress=progress)
+    """Run samples (N, *shape) or (N, T, *shape) on a backend (None: ``default_backend``). ``data`` says what they are.
+
+    Samples that are no array, such as ``samples.load_samples`` gives, are read as they are needed. Events are counted
+    and forgotten, unless ``record`` is given. ``memory_bytes`` is what the functional engine may take.
+    """
+    samples, labels = as_samples(samples), None if labels is None else as_array(labels)
+    graph = program.integer
+    check_fit(graph, tuple(samples.shape), samples.dtype)
+    check_labels(graph, samples, labels)
+    engine = make_backend(backend or default_backend(), memory_bytes=memory_bytes)
+    data = data or f"{len(samples)} samples given in memory"
+    outputs: dict[str, list[Array]] = {name: [] for name in graph.outputs}
+    activity: Activity | None = None
+    spikes, results = ArrayHash(), ArrayHash()
+    events = Recording(graph) if record else None
+    clipped, start = 0, time.perf_counter()
+    for first, trace in _batches(engine, program, samples, progress):
+        count = len(trace.outputs[graph.outputs[0]])
+        for name, values in trace.outputs.items():
+            outputs[name].append(values.astype(np.int64, copy=False))
+        seen = Activity.of(graph, trace, data)
+        activity = activity + seen if activity else seen
+        spikes.update(trace.events)
+        results.update(trace.outputs)
+        clipped += saturated(graph, samples[first : first + count])
+        if events is not None:
+            events.add(trace.events)
+        del trace  # so that its arrays are not there beside those of the next batch
     seconds = time.perf_counter() - start
-    activity = Activity.of(program.integer, trace, data or f"{len(samples)} samples given in memory")
+    assert activity is not None  # there are samples: that is checked
+    whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
     return Run(
         backend=engine.name,
-        trace=trace,
+        outputs=whole,
         activity=activity,
         seconds=seconds,
-        accuracy=accuracy(trace, labels),
-        spikes=sum(int(activity.events[name].sum()) for name in program.integer.of_kind(*SPIKING)),
-        saturated=saturated(program.integer, samples),
+        accuracy=accuracy(Trace(whole, {}), labels),
+        spikes=sum(int(activity.events[name].sum()) for name in graph.of_kind(*SPIKING)),
+        saturated=clipped,
+        spike_hash=spikes.hexdigest(),
+        output_hash=results.hexdigest(),
+        events=events,
     )
 
 
-def as_array(values: Array | Tensor) -> Array:
-    """Arrays, torch's tensors and lists of numbers as arrays."""
+def _batches(
+    engine: Backend, program: Program, samples: Samples, progress: Progress | None
+) -> Iterator[tuple[int, Trace]]:
+    """(number of the first sample, trace) of consecutive batches; one of all samples from engines without batches."""
+    if not isinstance(engine, Streams):
+        timeout_s = program.target.options.lava_timeout_s
+        yield 0, engine.run(program.mapped, as_array(samples[:]), timeout_s=timeout_s, progress=progress)
+        return
+    first = 0
+    for trace in engine.batches(program.integer, samples, progress=progress):
+        count = len(next(iter(trace.outputs.values())))
+        yield first, trace
+        first += count
+        del trace
+
+
+def as_array(values: Any) -> Array:
+    """Arrays, torch's tensors, lists of numbers and ``Samples`` as arrays."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def as_samples(values: Any) -> Samples:
+    """``Samples`` as they are, and whatever else ``as_array`` takes as an array."""
+    samples: Samples = values
+    return samples if isinstance(values, Samples) and not hasattr(values, "detach") else as_array(values)
 
 
 def accuracy(trace: Trace, labels: Array | None) -> float | None:
@@ -245,13 +317,13 @@ def accuracy(trace: Trace, labels: Array | None) -> float | None:
     return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
 
 
-def check_labels(graph: Graph, samples: Array, labels: Array | None) -> None:
+def check_labels(graph: Graph, samples: Samples, labels: Array | None) -> None:
     """InputError unless there is one label per sample, each the index of one of the network's (first) outputs."""
     if labels is None:
         return
-    if labels.shape != samples.shape[:1] or labels.dtype.kind not in "iu":
+    if labels.shape != (len(samples),) or labels.dtype.kind not in "iu":
         raise InputError(
-            f"labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape {samples.shape[:1]}"
+            f"labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape ({len(samples)},)"
         )
     classes = math.prod(graph.shape(graph.outputs[0]))
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
@@ -259,71 +331,3 @@ def check_labels(graph: Graph, samples: Array, labels: Array | None) -> None:
             f"labels range from {labels.min()} to {labels.max()}; the network has {classes} outputs, "
             f"so give labels from 0 to {classes - 1}"
         )
-
-
-def verify_program(
-    program: Program,
-    samples: Array | Tensor,
-    *,
-    labels: Array | Tensor | None = None,
-    progress: Callable[[str], Progress | None] | None = None,
-) -> dict[str, Any]:
-    """Float against integer, layer by layer, and every engine against the interpreter, bit for bit.
-
-    ``progress(engine)`` gives the progress callback for an engine's run.
-    """
-
-    def watch(engine: str) -> Progress | None:
-        return progress(engine) if progress else None
-
-    samples, labels = as_array(samples), None if labels is None else as_array(labels)
-    check_labels(program.integer, samples, labels)
-    reference = ReferenceBackend()
-    trained = reference.run(program.trained, samples, progress=watch("float"))
-    integer = reference.run(program.integer, samples, progress=watch("reference"))
-    engines = {"reference": _compared(integer, reference.run(program.mapped, samples, progress=watch("chip time")))}
-    try:
-        lava = make_backend("lava")
-    except InputError:
-        engines["lava"] = "unavailable"
-    else:
-        timeout_s = program.target.options.lava_timeout_s
-        engines["lava"] = _compared(
-            integer, lava.run(program.mapped, samples, timeout_s=timeout_s, progress=watch("lava"))
-        )
-    return {
-        "samples": len(samples),
-        "engines": engines,
-        "layers": [
-            {
-                "name": name,
-                "agreement": float((trained.events[name] == integer.events[name]).mean()),
-                "rate_float": float((trained.events[name] != 0).mean()),
-                "rate_integer": float((integer.events[name] != 0).mean()),
-            }
-            for name in program.integer.of_kind(*SPIKING)
-        ],
-        "outputs": [_output_error(program.integer, name, trained, integer) for name in program.integer.outputs],
-        "accuracy_float": accuracy(trained, labels),
-        "accuracy_integer": accuracy(integer, labels),
-    }
-
-
-def _compared(expected: Trace, found: Trace) -> str:
-    same = all(
-        set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)
-        for one, other in ((expected.outputs, found.outputs), (expected.events, found.events))
-    )
-    return "equal" if same else "differs"
-
-
-def _output_error(graph: Graph, name: str, trained: Trace, integer: Trace) -> dict[str, Any]:
-    """How far the integer outputs are from the float ones, in the float network's unit."""
-    node = graph.node(name)
-    unit = node.unit if isinstance(node, Readout) else 1.0
-    error = np.abs(integer.outputs[name] * unit - trained.outputs[name])
-    return {
-        "name": name,
-        "mean_error": float(error.mean()),
-        "mean_magnitude": float(np.abs(trained.outputs[name]).mean()),
-    }

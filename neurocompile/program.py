@@ -37,6 +37,7 @@ from neurocompile.ir.verify import verify
 from neurocompile.mapping.mapping import Mapping
 from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.passes.retime import Retime
+from neurocompile.passes.scales import PERCENTILE, Quantizer, QuantizerChoices, Scales, check_choices
 
 FORMAT = "neurocompile.program"
 VERSION = 1
@@ -48,14 +49,27 @@ _LONGEST_NAME_BYTES = 200
 @dataclass(frozen=True)
 class Options:
     """What the user may choose about a build. ``bits``: weight bits, 1 to 8 (None: the target's). ``reset_zero``:
-    neurons reset to zero instead of by subtraction."""
+    neurons reset to zero instead of by subtraction.
+
+    ``quantizer``: "max", "percentile", "mse" or "calibrated" (None: the target's; where it has none, "calibrated" with
+    calibration samples and "max" without). ``scales``: one per "channel", or one per layer, "tensor" (None: the
+    target's). ``percentile``: of a channel's |weights|, what is above is clipped, for the quantizer of that name."""
 
     bits: int | None = None
     reset_zero: bool = False
+    quantizer: Quantizer | None = None
+    scales: Scales | None = None
+    percentile: float = PERCENTILE
 
     def __post_init__(self) -> None:
         if self.bits is not None and not 1 <= self.bits <= 8:
             raise InputError(f"bits is {self.bits}; choose from 1 to 8")
+        check_choices(self.quantizer, self.scales, self.percentile)
+
+    def quantizer_choices(self, target: Target, *, calibrated: bool) -> QuantizerChoices:
+        """What the quantizer is told; ``calibrated``: whether there are calibration samples."""
+        quantizer = self.quantizer or target.options.quantizer or ("calibrated" if calibrated else "max")
+        return {"quantizer": quantizer, "scales": self.scales or target.options.scales, "percentile": self.percentile}
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,11 @@ class Program:
     mapping: Mapping
     calibration: Array | None = None
     options: Options = Options()
+
+    @property
+    def quantizer_choices(self) -> QuantizerChoices:
+        """How the weights got their scales."""
+        return self.options.quantizer_choices(self.target, calibrated=self.calibration is not None)
 
     @cached_property
     def mapped(self) -> Graph:
@@ -112,6 +131,7 @@ class Program:
             "cores": self.mapping.cores,
             "phase_steps": self.phase_steps,
             "bits": self.target.options.weight_bits if self.options.bits is None else self.options.bits,
+            **self.quantizer_choices,
             "weight_bits": {
                 projection.name: projection.weighted.weight_bits
                 for population in all_populations
@@ -180,6 +200,7 @@ class Program:
             )
         tensors = _read_tensors(folder)
         try:
+            _complete(document)
             program = cls._from_plain(document, tensors)
         except NeurocompileError as error:
             raise InputError(f"{folder}: {error}") from error
@@ -227,11 +248,19 @@ class Program:
         )
 
 
+def _complete(document: dict[str, Any]) -> None:
+    """Add the choices that a folder of before they were offered does not have, as they were made then."""
+    if document["options"].keys() == {"bits", "reset_zero"}:
+        document["options"] |= {"quantizer": "max", "scales": "channel", "percentile": PERCENTILE}
+        document["target"]["options"] |= {"quantizer": None, "scales": "channel"}
+
+
 def _options(plain: Map[str, Any]) -> Options:
-    bits, reset_zero = plain["bits"], plain["reset_zero"]
-    if not (bits is None or type(bits) is int) or type(reset_zero) is not bool:
+    bits, percentile = plain["bits"], plain["percentile"]
+    numbers = (bits is None or type(bits) is int) and type(percentile) in (int, float)
+    if not numbers or type(plain["reset_zero"]) is not bool:
         raise InputError(f"{_JSON}: options are {plain!r:.60}; the file is damaged, build the program again")
-    return Options(bits, reset_zero)
+    return Options(bits, plain["reset_zero"], plain["quantizer"], plain["scales"], percentile)
 
 
 def retime_for(profile: Profile) -> Retime:

@@ -13,6 +13,7 @@ from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.text import to_text
 from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
 
 
@@ -70,6 +71,7 @@ def show_build(result: dict[str, Any]) -> None:
         ("neurons", result["neurons"]),
         ("synapses", result["synapses"]),
         ("cores", result["cores"]),
+        ("quantizer", f"{result['quantizer']}, a scale per {result['scales']}"),
         ("steps from input to output", result["phase_steps"]),
         ("graph hash", result["graph_hash"][:16]),
         ("seconds", result["seconds"]),
@@ -95,6 +97,10 @@ def show_run(result: dict[str, Any]) -> None:
         ("seconds", result["seconds"]),
     ]
     _table(result["program"], ("", result["backend"]), rows)
+    if "kernels" in result:
+        columns = tuple(result["kernels"][0])
+        kernels = [tuple(row.values()) for row in result["kernels"]]
+        _table(f"kernels of the {result['backend']} engine", columns, kernels, words=len(columns))
     if result["saturated_inputs"]:
         stderr.print(
             f"note: {result['saturated_inputs']:,} input values were beyond the calibrated range and were clipped; "
@@ -104,22 +110,7 @@ def show_run(result: dict[str, Any]) -> None:
 
 
 def show_verify(result: dict[str, Any]) -> None:
-    _table(
-        f"float against integer, {result['data']}",
-        ("layer", "spikes agree", "rate float", "rate integer"),
-        [(row["name"], percent(row["agreement"]), row["rate_float"], row["rate_integer"]) for row in result["layers"]],
-    )
-    for row in result["outputs"]:
-        stdout.print(
-            f"output {row['name']}: mean error {text(row['mean_error'])} of mean size {text(row['mean_magnitude'])}",
-            markup=False,
-        )
-    if result["accuracy_float"] is not None:
-        stdout.print(
-            f"accuracy: float {percent(result['accuracy_float'])}, integer {percent(result['accuracy_integer'])}"
-        )
-    for engine, state in result["engines"].items():
-        stdout.print(f"{engine}: {state}", markup=False)
+    print_drift(result, stdout)
 
 
 def show_report(result: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from neurocompile.ir.nodes import (
     Array,
     Conv2d,
     DirectEncoder,
+    Flatten,
     Linear,
     Node,
     Scale,
@@ -87,7 +89,7 @@ class Activity:
             data,
             samples,
             graph.timesteps,
-            events={name: _count(flags) for name, flags in fired.items()},
+            events={name: _count(_in_turn(flags)) for name, flags in fired.items()},
             bits={
                 name: _bits(graph, name, sent[name])
                 for name in graph.of_kind(*ENCODERS)
@@ -182,8 +184,10 @@ class Activity:
 
 
 def _count(flags: Array) -> Array:
-    """(N, T, *shape) -> int64 (*shape)."""
-    total: Array = flags.sum(axis=(0, 1), dtype=np.int64)
+    """bool (N, *shape) -> int64 (*shape)."""
+    total = np.zeros(flags.shape[1:], np.int64)
+    for start in range(0, len(flags), 255):  # as many as a byte can count, and bytes add up several times as fast
+        total += np.add.reduce(flags[start : start + 255].view(np.uint8), axis=0, dtype=np.uint8)
     return total
 
 
@@ -196,7 +200,8 @@ def _bits(graph: Graph, name: str, values: Array) -> Array:
     node, whole = graph.node(name), values.astype(np.int64)
     if isinstance(node, DirectEncoder) and node.low < 0:
         whole = whole & ((1 << payload_bits(node)) - 1)
-    return _count(np.bitwise_count(np.abs(whole)))
+    total: Array = np.bitwise_count(np.abs(whole)).sum(axis=(0, 1), dtype=np.int64)
+    return total
 
 
 def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str, Array]:
@@ -206,18 +211,23 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
         if not is_stateful(population.soma, graph.timesteps):
             continue
         bias = np.broadcast_to(_biased(population.soma, population.shape), population.shape)
+        if bias.all():
+            counts[population.name] = np.full(population.shape, samples * graph.timesteps)
+            continue
         total = np.zeros(population.shape, np.int64)
         sources = [fired[projection.source] for projection in population.projections]
         batch = max(1, _BATCH_NEURONS // (graph.timesteps * max(source[0, 0].size for source in sources)))
         for start in range(0, samples, batch):
             span = slice(start, min(start + batch, samples))
-            active = np.broadcast_to(bias, ((span.stop - start) * graph.timesteps, *population.shape))
+            first, *others = (
+                reached(projection, _in_turn(source[span]))
+                for projection, source in zip(population.projections, sources, strict=True)
+            )
+            arrived = functools.reduce(np.logical_or, others, first)
+            total += _count(arrived)
             if population.name in fired:
-                active = active | _in_turn(fired[population.name][span])
-            for projection, source in zip(population.projections, sources, strict=True):
-                active = active | reached(projection, _in_turn(source[span]))
-            total += active.sum(axis=0)
-        counts[population.name] = total
+                total += _count(_in_turn(fired[population.name][span]) & ~arrived)
+        counts[population.name] = np.where(bias, samples * graph.timesteps, total)
     return counts
 
 
@@ -231,18 +241,23 @@ def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
 
 
 def reached(projection: Projection, sent: Array) -> Array:
-    """Which neurons have a sending neuron in their receptive field: bool (N, *source_shape) -> bool (N, *shape)."""
+    """Which neurons have a sending neuron in their receptive field: bool (N, *source_shape) -> bool that broadcasts to
+    (N, *shape). Channels of a population that see the same channels of its source are told once."""
+    weighted = projection.weighted
+    if not isinstance(weighted, Scale):
+        # which channel of those that are seen together sends makes no difference, nor do pools mix channels
+        groups = weighted.groups if isinstance(weighted, Conv2d) else 1
+        sent = np.logical_or.reduce(sent.reshape(len(sent), groups, -1, *sent.shape[2:]), axis=2)
     for node in projection.operators:
-        count = len(sent)
         match node:
             case Conv2d():
                 outputs, _, *window = node.weight.shape
-                grouped: Array = sent.reshape(count, node.groups, -1, *sent.shape[2:])
-                groups: Array = np.logical_or.reduce(grouped, axis=2)
-                ones = dataclasses.replace(node, weight=np.ones((node.groups, 1, *window), np.float32), bias=None)
-                sent = np.repeat(_touched(ones, groups), outputs // node.groups, axis=1)
+                ones = dataclasses.replace(node, weight=np.ones((groups, 1, *window), np.float32), bias=None)
+                sent = _touched(ones, sent)
+                if groups > 1 or isinstance(projection.operators[-1], Flatten):
+                    sent = np.repeat(sent, outputs // groups, axis=1)
             case Linear():
-                sent = np.repeat(sent.any(axis=1, keepdims=True), node.weight.shape[0], axis=1)
+                sent = np.logical_or.reduce(sent, axis=1, keepdims=True)
             case Scale():
                 pass
             case _:

@@ -18,6 +18,9 @@ class Options(Record):
 
     weight_bits: Annotated[int, Field(ge=1, le=8)] = 8
     payload_bits: Annotated[int, Field(ge=1, le=16)] = 8  # of an analog input
+    # how weights get their scales; left out: calibrated where there are samples, else max
+    quantizer: Literal["max", "percentile", "mse", "calibrated"] | None = None
+    scales: Literal["channel", "tensor"] = "channel"
     # before a simulation is given up however it goes; one that stands still is given up anyway
     lava_timeout_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
@@ -29,7 +32,7 @@ class Target(Record):
     name: Name
     title: Text
     profile: Text  # the name of a shipped profile or the path of a file
-    backend: Literal["reference", "lava"]
+    backend: Literal["functional", "reference", "lava"]  # what it is emitted for
     options: Options = Options()
 
 

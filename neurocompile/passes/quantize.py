@@ -6,9 +6,9 @@ the source sends (1 for spikes); thresholds, biases and reset values ``round(v *
 compete in an argmax share one scale. A stateless comparison loses nothing more: with integer sums, ``sum > v`` is
 ``sum > floor(v)``.
 
-S is as fine as the interval analysis allows. Where projections of different size meet, it follows the smaller weights
-and those of the larger carry an exponent. Where sums or states would not fit their width it is coarser, and the layer's
-``weight_bits`` say so.
+What the largest code stands for is the quantizer's choice (``passes/scales.py``); S is then as fine as the interval
+analysis allows. Where projections of different size meet, it follows the smaller weights and those of the larger carry
+an exponent. Where sums or states would not fit their width it is coarser, and the layer's ``weight_bits`` say so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from neurocompile.ir.nodes import (
     Array,
     DirectEncoder,
     FixedPoint,
-    Flatten,
     Neuron,
     Overflow,
     Readout,
@@ -36,6 +35,16 @@ from neurocompile.ir.nodes import (
     per_channel,
 )
 from neurocompile.ir.populations import Population, Projection, populations
+from neurocompile.passes.calibrate import Calibration, Layer, Product
+from neurocompile.passes.scales import (
+    PERCENTILE,
+    Magnitudes,
+    Quantizer,
+    Scales,
+    check_choices,
+    exponents_of,
+    largest_weight,
+)
 
 
 @dataclass(frozen=True)
@@ -80,28 +89,49 @@ class Numerics:
 _LEAST_BITS = 4
 
 
-def largest_weight(bits: int) -> int:
-    """Symmetric codes; one bit means -1 and +1 (a weight of zero is no synapse)."""
-    return max(1, (1 << (bits - 1)) - 1)
-
-
 @dataclass(frozen=True)
 class Quantize:
     """``calibration``: samples (N, *shape) or (N, T, *shape) whose range sets the scale of analog input.
 
-    CapacityError where the interval analysis cannot prove that every sum and state fits its width.
+    ``quantizer`` chooses what the largest code of a channel stands for: "max" its largest weight; "percentile" that
+    ``percentile`` of its |weights|; "mse" the weight for which the rounded ones have the least squared error;
+    "calibrated" what keeps the sums that the calibration samples cause, and then the thresholds that keep their spikes.
+    ``scales``: one per "channel", or one per soma ("tensor"). ``product`` stands in for ``Projection.apply`` where
+    calibration computes sums.
+
+    CapacityError where the interval analysis cannot prove that every sum and state fits its width. InputError where a
+    choice is none, or the quantizer is "calibrated" and there are no samples.
     """
 
     name: ClassVar[str] = "quantize"
     numerics: Numerics = Numerics()
     calibration: Array | None = None
+    quantizer: Quantizer = "max"
+    scales: Scales = "channel"
+    percentile: float = PERCENTILE
+    product: Product = Projection.apply
+
+    def __post_init__(self) -> None:
+        check_choices(self.quantizer, self.scales, self.percentile)
+        if self.quantizer == "calibrated" and self.calibration is None:
+            raise InputError(
+                "the quantizer 'calibrated' needs typical samples and there are none; give some (build --calibration "
+                "FILE.npy), or choose max, percentile or mse"
+            )
 
     def run(self, graph: Graph) -> Graph:
         draft = graph.edit()
         source_scale = {name: self._encode(graph, draft, name) for name in graph.of_kind(DirectEncoder)}
         encoded = draft.finish()
+        calibration = None
+        if self.quantizer == "calibrated" and self.calibration is not None:
+            calibration = Calibration(graph, encoded, self.calibration, self.product)
         for population in populations(encoded):
-            quantized = self._quantize_population(encoded, population, source_scale)
+            quantized, _ = self._quantize_population(encoded, population, source_scale)
+            if calibration:
+                layer = calibration.layer(population)
+                quantized = self._calibrate(encoded, layer, quantized, source_scale)
+                calibration.send(layer, quantized)
             for projection in quantized.projections:
                 draft.replace(projection.name, projection.weighted)
             draft.replace(population.name, quantized.soma)
@@ -122,42 +152,107 @@ class Quantize:
         draft.replace(name, replace(node, scale=scale, low=-largest if signed else 0, high=largest))
         return scale
 
-    def _quantize_population(self, graph: Graph, population: Population, source_scale: dict[str, float]) -> Population:
-        """The population in integers, at the finest scale for which nothing can overflow."""
+    def _quantize_population(
+        self, graph: Graph, population: Population, source_scale: dict[str, float], clip: Array | None = None
+    ) -> tuple[Population, Array]:
+        """The population in integers, and its scale: the finest for which nothing can overflow. ``clip`` (rows,): the
+        shares of the largest weights that the largest codes stand for (None: the quantizer chooses)."""
         bits = self.numerics.weight_bits
-        sizes = self._sizes(population, source_scale)
+        weights = Magnitudes.of(population, source_scale, self.scales)
         analog = np.array([projection.source in source_scale for projection in population.projections])
         # a chip without graded spikes takes analog input bit by bit and needs the exponents for that
-        finest = np.where(analog, 0, _exponents(sizes, self.numerics.weight_exponent_max if bits > 1 else 0))
+        most = self.numerics.weight_exponent_max if bits > 1 else 0
+        finest = np.where(analog, 0, exponents_of(weights.sizes(binary=bits == 1), most))
         # above 0: the largest exponent; 0: the largest weight has the largest code; below: it has a smaller one
         steps = range(int(finest.max()), min(_LEAST_BITS, bits) - bits - 1, -1)
         for step in steps:
             exponents, step_bits = np.minimum(finest, max(step, 0)), bits + min(step, 0)
-            column = exponents.reshape((-1,) + (1,) * (sizes.ndim - 1))
-            scale = self._scale(population, sizes / 2.0**column, step_bits)
-            projections = tuple(
-                _with_weights(each, scale / source_scale.get(each.source, 1.0), step_bits, int(exponent))
-                for each, exponent in zip(population.projections, exponents, strict=True)
-            )
-            weighted = replace(population, projections=projections)
+            weighted, scale = self._weigh(population, weights, exponents, step_bits, clip)
             try:
-                return replace(weighted, soma=self._quantize_soma(graph, weighted, scale, step_bits))
+                return replace(weighted, soma=self._quantize_soma(graph, weighted, scale, step_bits)), scale
             except CapacityError:
                 if step == steps[-1]:
                     raise
         raise AssertionError("no scale was tried")
 
-    def _sizes(self, population: Population, source_scale: dict[str, float]) -> Array:
-        """What the largest code of each projection stands for: (projections, channels), or (projections,) where all
-        channels share one scale."""
-        sizes = [
-            _weight_size(projection, population.shape[0], binary=self.numerics.weight_bits == 1)
-            / source_scale.get(projection.source, 1.0)
-            for projection in population.projections
-        ]
-        if isinstance(population.soma, Readout) or any(size.ndim == 0 for size in sizes):
-            sizes = [np.asarray(size.max()) for size in sizes]
-        return np.stack(sizes)
+    def _weigh(
+        self, population: Population, weights: Magnitudes, exponents: Array, bits: int, clip: Array | None
+    ) -> tuple[Population, Array]:
+        """The population with integer weights of ``bits``, and its scale: () or (channels,)."""
+        percentile = self.percentile if self.quantizer == "percentile" else 100.0
+        sizes = weights.sizes(binary=self.numerics.weight_bits == 1, percentile=percentile)
+        if clip is None and self.quantizer == "mse" and bits > 1:
+            clip = weights.least_error_clip(exponents, bits)
+        sizes = sizes / 2.0 ** exponents[:, None] * (1.0 if clip is None else clip)
+        scale = self._scale(population, sizes[:, 0] if weights.shared else sizes, bits)
+        projections = tuple(
+            _with_weights(each, scale / unit, bits, int(exponent))
+            for each, unit, exponent in zip(population.projections, weights.units, exponents, strict=True)
+        )
+        return replace(population, projections=projections), scale
+
+    def _calibrate(self, graph: Graph, layer: Layer, plain: Population, source_scale: dict[str, float]) -> Population:
+        """The population with the scale and the thresholds that suit the samples; ``plain`` where that is no better."""
+        population = layer.population
+        weights = Magnitudes.of(population, source_scale, self.scales)
+        bits = plain.projections[0].weighted.weight_bits
+        assert bits is not None
+        clip = None
+        if bits > 1:
+            exponents = np.array([projection.weighted.weight_exponent for projection in plain.projections])
+            clips = weights.candidate_clips(exponents, bits)
+            trials = (self._weigh(population, weights, exponents, bits, each) for each in clips)
+            errors = np.stack([layer.scatter(trial.projections, scale, weights.units) for trial, scale in trials])
+            clip = np.take_along_axis(clips, errors.argmin(axis=0)[None], axis=0)[0]
+        scaled, scale = self._quantize_population(graph, population, source_scale, clip)
+        tuned = self._tuned(graph, layer, scaled, scale)
+        return min((plain, tuned), key=layer.error)
+
+    def _tuned(self, graph: Graph, layer: Layer, quantized: Population, scale: Array) -> Population:
+        """The population with the thresholds that suit the samples, where its states still fit then.
+
+        A channel that has a threshold of its own gets another. Where all share one, but not their bias, the bias takes
+        up what is constant in the error of each channel's sums.
+        """
+        soma, numerics = quantized.soma, self.numerics
+        if isinstance(soma, Readout):
+            return quantized
+        assert isinstance(soma, (Neuron, Threshold))
+        assert soma.fixed is not None
+        inputs = input_range(graph, quantized)
+        unit = 1 << soma.fixed.fraction_bits
+        channels = bool(scale.ndim or soma.threshold.ndim)
+        if isinstance(soma, Neuron) and soma.bias.ndim and not channels:
+            excess = np.rint(layer.sum_excess(quantized, scale) * unit).astype(np.int64)
+            bias = soma.bias - (excess if soma.bias.ndim == 1 else per_channel(excess, quantized.shape))
+            soma = replace(soma, bias=_storable(bias, numerics.bias_bits))
+        low, high, step = self._threshold_range(soma, inputs)
+
+        def moved(shift: Array) -> Soma:
+            change = shift if channels else shift[0]
+            level = (
+                soma.threshold + (change if soma.threshold.ndim <= 1 else per_channel(change, quantized.shape)) * unit
+            )
+            threshold = np.clip(np.rint(level / step) * step, low, high)
+            return replace(soma, threshold=threshold.astype(np.int64))
+
+        tuned = replace(quantized, soma=layer.threshold(quantized, scale, moved, channels=channels))
+        states = state_range(tuned, inputs, graph.timesteps)
+        fits = all(state.bits <= numerics.state_bits for state in states) and self._holds_bias(tuned.soma)
+        return tuned if fits else quantized
+
+    def _threshold_range(self, soma: Neuron | Threshold, inputs: Interval) -> tuple[int, int, int]:
+        """The least and the greatest threshold that calibration may choose, and the step between two."""
+        room = (1 << (min(self.numerics.threshold_bits, self.numerics.state_bits) - 1)) - 1
+        high = max(room, int(np.abs(soma.threshold).max()))  # no further than the chip's width, or than it is already
+        if isinstance(soma, Threshold) and soma.spikes == "binary":
+            return max(int(inputs.low.min()) - 1, -high), min(int(inputs.high.max()) + 1, high), 1
+        step = 1 << self.numerics.threshold_step_bits if isinstance(soma, Neuron) else 1
+        return step, high // step * step, step
+
+    def _holds_bias(self, soma: Soma) -> bool:
+        most = self.numerics.bias_max
+        return most is None or not isinstance(soma, (Neuron, Readout)) or int(np.abs(soma.bias).max()) <= most
 
     def _scale(self, population: Population, sizes: Array, bits: int) -> Array:
         """S, () or (channels,): the largest of ``sizes`` (exponents taken off) has the largest code of ``bits``."""
@@ -197,7 +292,7 @@ class Quantize:
             states = state_range(replace(population, soma=candidate), inputs, graph.timesteps)
             needed = max(state.bits for state in states)
             fits = needed <= numerics.state_bits and _threshold_bits(candidate) <= room
-            if fits and (numerics.bias_max is None or np.abs(candidate.bias).max() <= numerics.bias_max):
+            if fits and self._holds_bias(candidate):
                 return candidate
         if numerics.bias_max is not None and needed <= numerics.state_bits:
             raise CapacityError(
@@ -248,17 +343,6 @@ def _fewer(bits: int, excess: int) -> str:
     return f"build with --bits {fewer} or fewer" if fewer >= 1 else "use fewer time steps or a smaller fan-in"
 
 
-def _exponents(sizes: Array, most: int) -> Array:
-    """Per projection, the power of two by which its typical weights exceed those of the smallest that it meets."""
-    logarithms = [np.log2(row[row > 0]) for row in sizes.reshape(len(sizes), -1)]
-    typical = np.array([each.mean() if each.size else np.nan for each in logarithms])
-    if np.isnan(typical).all():
-        return np.zeros(len(sizes), np.int64)
-    above = np.nan_to_num(np.floor(typical - np.nanmin(typical)))
-    exponents: Array = np.clip(above, 0, most).astype(np.int64)
-    return exponents
-
-
 def _with_weights(projection: Projection, scale: Array, bits: int, exponent: int) -> Projection:
     """The projection with integer weights; ``scale`` is () or one per channel of the soma."""
     old, largest = projection.weighted, largest_weight(bits)
@@ -289,20 +373,6 @@ def _storable(bias: Array, bits: int | None) -> Array:
 
 def _threshold_bits(soma: Neuron | Readout) -> int:
     return int(soma.threshold.max()).bit_length() + 1 if isinstance(soma, Neuron) else 0
-
-
-def _weight_size(projection: Projection, channels: int, *, binary: bool) -> Array:
-    """The largest |weight| of a projection per channel of the soma (the mean where codes are
-    binary), as (channels,); () where a Flatten mixes channels behind the weights."""
-    node = projection.weighted
-    weight = np.abs(node.weight.astype(np.float64))
-    if weight.ndim == 0:
-        weight = np.full(channels, weight)
-    rows = weight.reshape(len(weight), -1)
-    synapses = np.maximum((rows != 0).sum(axis=1), 1)
-    size: Array = rows.sum(axis=1) / synapses if binary else rows.max(axis=1)
-    mixed = isinstance(projection.operators[-1], Flatten)
-    return np.asarray(size.max()) if mixed else size
 
 
 def _times(parameter: Array, scale: Array, shape: tuple[int, ...]) -> Array:

@@ -117,7 +117,7 @@ def test_every_bound_is_told() -> None:
 
 @bytes_only
 def test_without_vnni_pairs_of_bytes_must_fit_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_has_vnni", lambda: False)
+    monkeypatch.setattr(products, "has_vnni", lambda: False)
     # 2 * 129 * 127 = 32,766 < 2**15 = 32,768 < 2 * 130 * 127
     for high, kernel in ((129, "u8 x s8"), (130, "float32")):
         assert kernels(chain(linear([[127, 1]]), readout(), shape=(2,), high=high)) == [kernel]

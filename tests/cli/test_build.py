@@ -257,6 +257,37 @@ def test_bits_within(cli: Cli, bits: int) -> None:
     assert f"weight_bits={bits}" in cli("inspect", "build/tiny-loihi2-sim").out
 
 
+@pytest.mark.parametrize("quantizer", ["max", "percentile", "mse", "calibrated"])
+def test_quantizers(cli: Cli, quantizer: str) -> None:
+    built = cli("build", "tiny.pt", "--quantizer", quantizer, "--scales", "tensor", "--bits", 3, "--json").json
+    assert (built["quantizer"], built["scales"]) == (quantizer, "tensor")
+    assert cli("build", "tiny.pt", "--bits", 3, "--out", "c", "--json").json["quantizer"] == "calibrated"
+    assert "calibrated, a scale per channel" in cli("build", "tiny.pt", "--bits", 3, "--out", "d").out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--quantizer", "best"), ("quantizer is 'best'", "max, percentile, mse, calibrated")),
+        (("--scales", "row"), ("scales is 'row'", "channel, tensor")),
+        (("--percentile", 90), ("--percentile", "--quantizer percentile")),
+        (("--quantizer", "percentile", "--percentile", 0), ("percentile is 0.0", "above 0, at most 100")),
+    ],
+)
+def test_quantizers_that_are_none(cli: Cli, place: Path, words: tuple[object, ...], parts: tuple[str, ...]) -> None:
+    cli("build", "tiny.pt", *words).refused(*parts)
+    assert not (place / "build").exists()
+
+
+def test_calibration_needs_samples(cli: Cli, place: Path) -> None:
+    words = ("build", "state.pt", "--model", "usernets:tiny", *FROM_STATE)
+    assert cli(*words, "--json").json["quantizer"] == "max"
+    refused = cli(*words, "--out", "q", "--quantizer", "calibrated")
+    assert refused.status == 2
+    assert "'calibrated' needs typical samples and there are none; give some (build --calibration" in refused.err
+    assert not (place / "q").exists()
+
+
 def test_unknown_pass_is_found_before_anything_is_built(cli: Cli, place: Path) -> None:
     cli("build", "tiny.pt", "--print-after", "fusion").refused("'fusion'", "fuse_batchnorm", "quantize")
     assert not (place / "build").exists()
@@ -266,7 +297,7 @@ def test_unknown_pass_is_found_before_anything_is_built(cli: Cli, place: Path) -
     ("samples", "parts"),
     [
         (np.zeros((3, 2, 6, 6)), ("c.npy: input has shape (3, 2, 6, 6)", "(N, 1, 6, 6)")),
-        (np.full((3, *INPUT_SHAPE), np.nan), ("108 NaN or infinite values",)),
+        (np.full((3, *INPUT_SHAPE), np.nan), ("sample 0 (the first is 0) has 36 NaN or infinite values",)),
         (np.full((3, *INPUT_SHAPE), 1e300), ("108 NaN or infinite values",)),
     ],
 )

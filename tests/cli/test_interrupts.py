@@ -104,15 +104,19 @@ def test_build_at_any_moment(place: Path, temporary: Path) -> None:
         assert leftovers(place) == [*temporary.iterdir()] == []
 
 
-def test_run_on_the_interpreter(place: Path, temporary: Path) -> None:
-    np.save(place / "many.npy", np.zeros((40_000, *INPUT_SHAPE), np.float32))
+@pytest.mark.parametrize("backend", ["functional", "reference"])
+def test_run_in_this_process(place: Path, temporary: Path, backend: str) -> None:
+    np.lib.format.open_memmap(place / "many.npy", mode="w+", dtype=np.float32, shape=(4_000_000, *INPUT_SHAPE))
     before = (place / "program/activity.json").read_bytes()
-    process = _start(place, temporary, "run", "program", "--input", "many.npy", "--backend", "reference")
-    time.sleep(1.2)
+    process = _start(
+        place, temporary, "run", "program", "--input", "many.npy", "--backend", backend, "--save", "out.npz"
+    )
+    time.sleep(3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", NOTHING)
     assert (place / "program/activity.json").read_bytes() == before
+    assert not (place / "out.npz").exists()
     assert leftovers(place) == [*temporary.iterdir()] == []
 
 
@@ -161,7 +165,7 @@ def test_lava_that_takes_too_long(place: Path, temporary: Path) -> None:
     np.save(place / "many.npy", np.zeros((20_000, *INPUT_SHAPE), np.float32))
     build = _start(place, temporary, "build", "tiny.pt", "--target", "hurry.yaml", "--out", "p", "--quiet")
     assert (*build.communicate(timeout=30), build.returncode) == ("", "", 0)
-    process = _start(place, temporary, "run", "p", "--input", "many.npy")
+    process = _start(place, temporary, "run", "p", "--input", "many.npy", "--backend", "lava")
     offspring = _await_lava(process, 1)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")

@@ -17,8 +17,9 @@ import pytest
 import torch
 from cli_cases import INPUT_SHAPE, TIMESTEPS, Result
 
+from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.backends.lava import LavaBackend
-from neurocompile.driver import hash_arrays
+from neurocompile.recording import hash_arrays
 
 Cli = Callable[..., Result]
 LAVA = LavaBackend().unavailable()
@@ -42,6 +43,7 @@ def test_json_is_one_object_with_the_promised_keys(cli: Cli, place: Path) -> Non
         outputs = {name.removeprefix("outputs/"): saved[name] for name in saved if name.startswith("outputs/")}
     assert {name: array.shape for name, array in outputs.items()} == {"6": (6, 4)}
     assert events["2"].shape == (6, TIMESTEPS, 3, 6, 6)
+    assert events["2"].dtype == np.uint8  # a spike or none
     assert set(events) == {"0", "2"}  # the encoder, and the one layer of neurons; what the encoder sends is no spike
     assert 0 < ran["spikes"] == int((events["2"] != 0).sum())
     report = cli("report", "program", "--json").json
@@ -136,8 +138,8 @@ BAD_SAMPLES: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "dates.npy": (lambda name: np.save(name, np.zeros((2, 2), "M8[s]")), ("dtype is datetime64",)),
     "objects.npy": (lambda name: np.save(name, OBJECTS, allow_pickle=True), ("pickled Python objects",)),
     "pickle.npy": (lambda name: Path(name).write_bytes(pickle.dumps(GOOD)), ("pickled Python objects",)),
-    "nan.npy": (lambda name: np.save(name, GOOD * np.nan), ("72 NaN or infinite values",)),
-    "inf.npy": (lambda name: np.save(name, GOOD * np.inf), ("72 NaN or infinite values",)),
+    "nan.npy": (lambda name: np.save(name, GOOD * np.nan), ("sample 0 (the first is 0) has 36 NaN or infinite",)),
+    "inf.npy": (lambda name: np.save(name, GOOD * np.inf), ("sample 0 (the first is 0) has 36 NaN or infinite",)),
     "cut.npy": (lambda name: _cut(name, lambda name: np.save(name, GOOD)), ("not a readable .npy",)),
     "empty.npy": (lambda name: Path(name).write_bytes(b""), ("not a readable .npy",)),
     "header.npy": (lambda name: Path(name).write_bytes(_header((2, 1, 6, 6))[:30]), ("not a readable .npy",)),
@@ -155,9 +157,9 @@ BAD_SAMPLES: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "sparse.pt": (lambda name: torch.save(torch.tensor(GOOD).to_sparse(), name), ("sparse", "save it dense")),
     "meta.pt": (lambda name: torch.save(torch.ones(2, device="meta"), name), ("on meta",)),
     "wide.pt": (lambda name: torch.save(torch.zeros(1).expand(10**12, 1, 6, 6), name), ("holds fewer",)),
-    "words.txt": (lambda name: Path(name).write_text("1"), ("give .npy, .npz (one array) or .pt",)),
-    "ending": (lambda name: Path(name).write_text("1"), ("give .npy, .npz (one array) or .pt",)),
-    "folder.npy": (lambda name: Path(name).mkdir(), ("is a folder",)),
+    "words.txt": (lambda name: Path(name).write_text("1"), ("give .npy, .npz (one array), .pt",)),
+    "ending": (lambda name: Path(name).write_text("1"), ("give .npy, .npz (one array), .pt",)),
+    "folder.npy": (lambda name: Path(name).mkdir(), ("is an empty folder",)),
     "missing.npy": (lambda name: None, ("no such file",)),  # noqa: ARG005
 }
 
@@ -190,6 +192,73 @@ def test_labels_are_refused_before_anything_runs(
     cli(command, "program", "--input", "x.npy", "--labels", "l.npy", "--json").refused(*parts)
 
 
+def test_a_folder_is_one_data_set(cli: Cli, place: Path, x: Any) -> None:
+    for name, start, stop in (("x2", 0, 3), ("x10", 3, 5), ("x11", 5, 6)):
+        (place / "xs").mkdir(exist_ok=True)
+        (place / "ys").mkdir(exist_ok=True)
+        np.save(place / "xs" / name, x[start:stop])
+        np.save(place / "ys" / name, np.load(place / "y.npy")[start:stop])
+    for backend in ("functional", "reference"):
+        words = ("run", "program", "--backend", backend, "--json")
+        found = cli(*words, "--input", "xs", "--labels", "ys").json
+        expected = cli(*words, "--input", "x.npy", "--labels", "y.npy").json
+        assert found | {"seconds": 0} == expected | {"seconds": 0}
+    assert cli(*RUN, "--input", "xs", "--labels", "ys", "--limit", 4, "--json").json["samples"] == 4
+    cli(*RUN, "--input", "xs", "--labels", "y.npy", "--limit", 5, "--quiet")
+    assert cli("report", "program", "--json").json["activity"]["data"] == "5 samples of xs"
+    assert cli("report", "program", "--input", "xs", "--limit", 4, "--json").json["activity"]["samples"] == 4
+    (place / "xs/x3.txt").touch()
+    cli(*RUN, "--input", "xs").refused("xs: 'x3.txt' in it is no .npy file")
+
+
+def test_a_nan_far_into_the_data_leaves_nothing(cli: Cli, place: Path, x: Any) -> None:
+    many = np.resize(x, (2000, *INPUT_SHAPE))
+    many[1234, 0, 0, 0] = np.nan
+    np.save("many.npy", many)
+    before = {path: path.read_bytes() for path in (place / "program").iterdir()}
+    for backend in ("functional", "reference"):
+        cli("run", "program", "--backend", backend, "--input", "many.npy", "--save", "out.npz").refused(
+            "many.npy: sample 1234 (the first is 0) has 1 NaN or infinite values; repair the data"
+        )
+    assert {path: path.read_bytes() for path in (place / "program").iterdir()} == before
+    assert not (place / "out.npz").exists()
+    assert cli(*RUN, "--input", "many.npy", "--limit", 1234, "--json").json["samples"] == 1234
+
+
+@pytest.mark.parametrize("size", ["200MiB", "0.5 GB", "300000000", "1gib"])
+def test_the_functional_engine_is_the_default_and_takes_a_bound(cli: Cli, size: str) -> None:
+    words = ("--input", "x.npy", "--labels", "y.npy", "--json")
+    expected = cli(*RUN, *words).json
+    found = cli("run", "program", "--memory", size, "--save", "out.npz", *words).json
+    assert found["backend"] == "functional"
+    for key in ("samples", "accuracy", "spikes", "spike_hash", "output_hash"):
+        assert found[key] == expected[key]
+    with np.load("out.npz") as saved:
+        assert found["spike_hash"] == hash_arrays(
+            {name.removeprefix("events/"): saved[name] for name in saved if name.startswith("events/")}
+        )
+
+
+def test_a_bound_that_holds_no_sample(cli: Cli) -> None:
+    cli("run", "program", "--memory", "1000").refused("one sample of 3 time steps needs", "give --memory")
+
+
+def test_explain(cli: Cli) -> None:
+    kernels = cli("run", "program", "--explain", "--json").json["kernels"]
+    assert {row["layer"] for row in kernels} >= {"1", "5"}
+    assert all(row["why"] for row in kernels)
+    shown = cli("run", "program", "--explain")
+    assert "kernels of the functional engine" in shown.out
+    assert "kernels" not in cli("run", "program", "--json").json
+
+
+def test_without_torch_or_numba_the_interpreter_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FunctionalBackend, "unavailable", lambda _: "numba is missing; install it")
+    assert cli("run", "program", "--json").json["backend"] == "reference"
+    cli("run", "program", "--backend", "functional").refused("numba is missing")
+    cli("run", "program", "--memory", "1GiB").refused("--memory is for the functional engine")
+
+
 def test_a_limit_cuts_samples_and_labels(cli: Cli) -> None:
     np.save("l.npy", np.array([0, 1, 2, 99]))
     assert cli(*RUN, "--input", "x.npy", "--labels", "l.npy", "--limit", 3, "--json").json["samples"] == 3
@@ -199,7 +268,13 @@ def test_a_limit_cuts_samples_and_labels(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("--backend", "lavva"), ("'lavva'", "reference or lava")),
+        (("--backend", "lavva"), ("'lavva'", "functional, reference or lava")),
+        (("--memory", "2GiB"), ("--memory is for the functional engine", "reference")),
+        (("--explain",), ("the reference engine has no kernels",)),
+        *(
+            (("--memory", size), (repr(size), "such as 500MB or 2GiB"))
+            for size in ("0", "0.0001KB", "-1GB", "2XB", "GiB", "two", "1e9", "")
+        ),
         (("--save", "nowhere/out.npz"), ("folder nowhere does not exist",)),
         (("--save", "out.txt"), ("give a file that ends in .npz",)),
         (("--save", "dir.npz"), ("dir.npz: is a folder",)),
@@ -231,43 +306,14 @@ def test_program_for_reading_only_still_runs(cli: Cli, place: Path, monkeypatch:
     assert {path: path.read_bytes() for path in (place / "program").iterdir()} == before
 
 
-# ------------------------------------------------------------------------------------------------------------- verify
-
-
-def test_verify_compares_the_engines_there_are(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LavaBackend, "unavailable", lambda _: "not today")
-    verified = cli("verify", "program", "--input", "x.npy", "--labels", "y.npy", "--json").json
-    assert verified["engines"] == {"reference": "equal", "lava": "unavailable"}
-    assert [layer["name"] for layer in verified["layers"]] == ["2"]
-    for layer in verified["layers"]:
-        assert layer["agreement"] > 0.9
-        assert {"rate_float", "rate_integer"} <= layer.keys()
-    assert 0 <= verified["accuracy_float"] <= 1
-    assert 0 <= verified["accuracy_integer"] <= 1
-    shown = cli("verify", "program")
-    assert "spikes agree" in shown.out
-    assert "lava: unavailable" in shown.out
-    assert cli("verify", "program", "--quiet") == Result(0, "", "")
-    cli("run", "program", "--backend", "lava").refused("not today")
-
-
-def test_verify_ends_with_1_where_an_engine_differs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LavaBackend, "unavailable", lambda _: "not today")
-    monkeypatch.setattr("neurocompile.driver._compared", lambda *_: "differs")
-    result = cli("verify", "program", "--json")
-    assert result.status == 1
-    assert result.json["engines"]["reference"] == "differs"
-
-
 @pytest.mark.lava
 @pytest.mark.skipif(LAVA is not None, reason=str(LAVA))
-def test_lava_is_the_targets_own_backend_and_agrees(cli: Cli) -> None:
-    lava = cli("run", "program", "--input", "x.npy", "--limit", 3, "--json").json
+def test_lava_agrees(cli: Cli) -> None:
+    lava = cli("run", "program", "--backend", "lava", "--input", "x.npy", "--limit", 3, "--json").json
     reference = cli(*RUN, "--input", "x.npy", "--limit", 3, "--json").json
     assert lava["backend"] == "lava"
     for key in ("samples", "spikes", "spike_hash", "output_hash"):
         assert lava[key] == reference[key]
-    assert cli("verify", "program", "--limit", 2, "--json").json["engines"] == {"reference": "equal", "lava": "equal"}
 
 
 # --------------------------------------------------------------------------------------------------- damaged programs

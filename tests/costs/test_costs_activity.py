@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from costs_cases import SAMPLES, activity, mapped, tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurocompile.costs.activity import Activity
+from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
-from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import DirectEncoder, PoissonEncoder
+from neurocompile.ir.interpret import Trace, interpret
+from neurocompile.ir.nodes import Array, DirectEncoder, PoissonEncoder, per_channel
+from neurocompile.ir.populations import populations
+from tests.networks import integer_networks, samples_for
 
 
 def equal(one: Activity, other: Activity) -> bool:
@@ -32,6 +37,47 @@ def test_counts() -> None:
     assert {name: array.tolist() for name, array in seen.active.items()} == {"hidden": [2, 2, 2], "readout": [1, 1]}
     assert seen.rate("hidden") == pytest.approx(2 / 3 / 2)
     assert all(array.dtype == np.int64 for array in seen.events.values())
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_active_updates_of_generated_networks(data: st.DataObject) -> None:
+    """Against synapses that are all one, fed with who sent something; the events narrow, with their channels last."""
+    graph = data.draw(integer_networks())
+    samples = data.draw(samples_for(graph))
+    trace = interpret(graph, samples)
+    narrow = {name: channels_last(values.astype(np.int16)) for name, values in trace.events.items()}
+    seen = Activity.of(graph, Trace(trace.outputs, narrow))
+    for name, values in trace.events.items():
+        assert np.array_equal(seen.events[name], (values != 0).sum(axis=(0, 1)))
+    assert set(seen.active) == {each.name for each in populations(graph) if is_stateful(each.soma, graph.timesteps)}
+    for population in populations(graph):
+        if population.name in seen.active:
+            bias = per_channel(np.asarray(getattr(population.soma, "bias", 0)) != 0, population.shape)
+            active = np.zeros((len(samples) * graph.timesteps, *population.shape), np.bool_) | bias
+            if population.name in trace.events:
+                active |= trace.events[population.name].reshape(active.shape) != 0
+            for projection in population.projections:
+                node = projection.weighted
+                ones = dataclasses.replace(node, weight=np.ones_like(node.weight))
+                nodes = tuple(ones if each is node else each for each in projection.nodes)
+                sent = trace.events[projection.source].reshape(-1, *projection.source_shape) != 0
+                active |= dataclasses.replace(projection, nodes=nodes).apply(sent.astype(np.float64)) > 0
+            assert np.array_equal(seen.active[population.name], active.sum(axis=0)), population.name
+
+
+def channels_last(values: Array) -> Array:
+    """The same array, laid out in memory as an engine may have it."""
+    if values.ndim != 5:
+        return values
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 2, -1)), -1, 2)
+
+
+def test_more_events_than_a_byte_counts() -> None:
+    samples = np.full((300, 2), 3.0)
+    seen = activity(tiny(), samples)
+    assert seen.events["encoder"].tolist() == [600, 600]
+    assert seen.active["hidden"].tolist() == [600, 600, 600]
 
 
 def test_chip_time_gives_the_same_counts() -> None:

@@ -42,6 +42,13 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     assert (options.weight_bits, options.payload_bits, options.lava_timeout_s) == (8, 8, None)
 
 
+@pytest.mark.parametrize("backend", ["functional", "reference", "lava"])
+def test_backends(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("backend: reference", f"backend: {backend}"), encoding="utf-8")
+    assert load_target(path).backend == backend
+
+
 def test_a_profile_by_relative_path_lies_next_to_its_target(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD.replace("loihi2", "chip.yaml"), encoding="utf-8")

@@ -32,7 +32,8 @@ from neurocompile.ir.nodes import (
 )
 from neurocompile.ir.populations import populations
 from neurocompile.ir.verify import verify
-from neurocompile.passes.quantize import Numerics, Quantize, largest_weight
+from neurocompile.passes.quantize import Numerics, Quantize
+from neurocompile.passes.scales import largest_weight
 from tests.networks import integer_networks, lower, networks, numerics
 from tests.passes.helpers import Triple, lif, net
 

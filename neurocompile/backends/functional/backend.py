@@ -138,6 +138,15 @@ class FunctionalBackend:
         )
 
 
+def fastest_kernels() -> str:
+    """The fastest arithmetic that this machine's torch and processor have for integers; torch must be there."""
+    from neurocompile.backends.functional import products
+
+    if not products.byte_kernels():
+        return "float32 kernels only"
+    return "kernels of bytes" + (" (VNNI)" if products.has_vnni() else ", for small values only (no VNNI)")
+
+
 @dataclass(frozen=True)
 class _Work:
     """What runs a batch, and the memory that it takes: once, for each sample, and in each thread for batches of so many

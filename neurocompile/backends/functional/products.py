@@ -116,14 +116,14 @@ def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
     # sums of bytes are taken in 32 bits; with a zero point they are those of the shifted inputs
     if not unsigned and int(np.prod(node.weight.shape[1:])) * 255 * 127 >= 1 << 31:
         return None
-    if _has_vnni():
+    if has_vnni():
         return "bytes, summed in 32 bits (VNNI)"
     # without VNNI, neighbouring products are first added in 16 bits
     return "bytes, whose pairs fit 16 bits" if 2 * byte * largest < 1 << 15 else None
 
 
 @functools.cache
-def _has_vnni() -> bool:
+def has_vnni() -> bool:
     supported = getattr(torch.cpu, "_is_vnni_supported", None)
     return bool(supported and supported())
 
