@@ -256,11 +256,13 @@ class Builder:
         return self.neuron(self.add("add", Add(), *down))
 
     def shared(self, source: str) -> str:
-        """One layer read by two neurons, whose spikes are added."""
+        """One layer read by two neurons, whose spikes are added; sometimes the second inhibits or excites the first."""
         image = len(self.shapes[source]) == 3
         x = self.conv(source) if image else self.linear(source, self.pick(2, 4))
         x = self.norm(x) if self.pick(False, False, True) else x
         ends = [self.neuron(x, plain=True), self.neuron(x)]
+        if self.pick(False, False, True):
+            self.bring_back(ends[1], ends[0])
         return self.add("add", Add(), *ends, *([ends[0]] if self.pick(False, False, True) else []))
 
 

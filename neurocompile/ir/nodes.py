@@ -400,9 +400,9 @@ class Recurrent(Node):
     """``y[t] = x[t - 1]`` of the same presentation, zero at its first step: what the spikes of a soma bring back to it,
     or to one before it. ``shape`` is that of x, which cannot be inferred within a loop.
 
-    In chip time samples follow each other without a gap, so the spikes of a sample's last step are on their way when the
-    next sample begins. They must not be seen: a soma ignores what comes through recurrent synapses at the step at which
-    it clears its state.
+    In chip time samples follow each other without a gap, so the spikes of a sample's last step are still on their way
+    when the next sample begins. They must not be seen: a soma ignores what comes through recurrent synapses at the step
+    at which it clears its state.
     """
 
     shape: Shape

@@ -103,7 +103,8 @@ def _check_projections(graph: Graph) -> None:
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
-            legal = before == sorted(before) and _NO_RANK not in before and all(kinds.count(each) <= 1 for each in _ONCE)
+            once = all(kinds.count(kind) <= 1 for kind in _ONCE)
+            legal = before == sorted(before) and _NO_RANK not in before and once
             if weighted != 1 or not legal or after not in ([], ["Flatten"]):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "

@@ -116,7 +116,7 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
 
 
 def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], count: int) -> list[Step]:
-    """The path, taken ``count`` times, as ``[Recurrent] SumPool2d* Flatten? weighted Flatten?``: the same linear map."""
+    """The path, taken ``count`` times, as ``[Recurrent] SumPool2d* Flatten? weighted Flatten?``: the same map."""
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
     where = f"{soma}: the path from {source}"

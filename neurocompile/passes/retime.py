@@ -2,8 +2,8 @@
 
 Each population gets its phase, the length of the longest path from the input; a projection that skips layers waits
 longer, so that everything which meets in a soma arrives together. Then chip(t + phase) = logical(t), spike for spike,
-and samples can follow each other without a gap. A recurrent projection has a step of its own, which is the chip's: so it
-may come from any population whose phase is not beyond that of its soma.
+and samples can follow each other without a gap. A recurrent projection has a step of its own, which is the chip's, so
+it may come from any population whose phase is not beyond that of its soma: the soma's own, or one beside it.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _phases(everyone: tuple[Population, ...]) -> tuple[dict[str, int], dict[str,
     while loop[0] != grown:
         loop.insert(0, slowest[loop[0]])
     raise GraphError(
-        f"{grown}: its spikes come back by {' -> '.join(loop)}, which takes {len(loop) - 1} time steps on a chip, one for "
-        "each projection, and fewer in the network; let recurrent connections come from the layer that they feed"
+        f"{grown}: its spikes come back by {' -> '.join(loop)}, which takes {len(loop) - 1} time steps on a chip, one "
+        "for each projection, and fewer in the network; let recurrent connections come from the layer that they feed"
     )
 
 

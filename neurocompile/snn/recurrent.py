@@ -65,7 +65,8 @@ class Recurrent(Stateful):
                 f"Recurrent: its connection gives {tuple(back.shape[1:])} for an input of shape {tuple(x.shape[1:])}; "
                 "give it one that keeps the shape, or call reset_state(model) before a new batch"
             )
-        self.state = spikes = self.neuron(x + back)
+        spikes: Tensor = self.neuron(x + back)
+        self.state = spikes
         return spikes
 
 
