@@ -127,9 +127,7 @@ def test_tight_limits_are_kept(limits: dict[str, int], shared: bool) -> None:
     check(graph, pieces, limits, profile)
 
 
-@pytest.mark.parametrize(
-    "limits", [{}, {"neurons": 9}, {"axons_out": 40}, {"axons_out": 30}, {"neurons": 20, "axons_out": 60}]
-)
+@pytest.mark.parametrize("limits", [{}, {"neurons": 9}, {"axons_out": 40}, {"neurons": 20, "axons_out": 60}])
 def test_spikes_that_come_back_take_axons_too(limits: dict[str, int]) -> None:
     """The more pieces a population is cut into, the more of them its own spikes reach."""
     profile = a_profile(limits=limits)
