@@ -207,12 +207,11 @@ class Builder:
         if self.pick(True, False):
             weight = self.fractions(-2, 2, self.pick((), shape[:1], shape), 1.0 if self.exact else 0.25)
             back = self.add("scale", Scale(weight=weight), back)
-        elif len(shape) == 3:
-            back = self.conv(back, self.shapes[soma][0], same=True)
         else:
-            back = self.linear(back, self.shapes[soma][0])
-        if not isinstance(self.nodes[back][0], Scale) and self.pick(False, False, True):
-            back = self.norm(back)
+            image, channels = len(shape) == 3, self.shapes[soma][0]
+            back = self.norm(back, shifted=not image) if self.pick(False, False, True) else back
+            back = self.conv(back, channels, same=True) if image else self.linear(back, channels)
+            back = self.norm(back) if self.pick(False, False, True) else back
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
 
