@@ -37,6 +37,8 @@ from neurocompile.ir.nodes import (
     Pair,
     PoissonEncoder,
     Readout,
+    Recurrent,
+    Scale,
     Shape,
 )
 from neurocompile.ir.populations import Population
@@ -176,7 +178,7 @@ class Builder:
         return self.pick(np.array(1.0), np.array(0.0), self.parameter(0, 1, shape, 1 / 16))
 
     def neuron(self, source: str, *, plain: bool = False) -> str:
-        """A neuron with any choice; ``plain``: binary spikes."""
+        """A neuron with any choice, some of them recurrent; ``plain``: binary spikes."""
         shape = self.shapes[source]
         reset = self.pick("subtract", "set", "none")
         node = Neuron(
@@ -193,7 +195,25 @@ class Builder:
             max_payload=self.pick(1, 3, 7),
             single_spike=self.pick(False, False, True),
         )
-        return self.add("neuron", node, source)
+        name = self.add("neuron", node, source)
+        if self.pick(False, False, True):
+            self.bring_back(name, name)
+        return name
+
+    def bring_back(self, sender: str, soma: str) -> None:
+        """A recurrent projection, from everyone to everyone of their vicinity or one to one."""
+        shape = self.shapes[sender]
+        back = self.nothing(self.add("back", Recurrent(shape=shape), sender))
+        if self.pick(True, False):
+            weight = self.fractions(-2, 2, self.pick((), shape[:1], shape), 1.0 if self.exact else 0.25)
+            back = self.add("scale", Scale(weight=weight), back)
+        else:
+            image, channels = len(shape) == 3, self.shapes[soma][0]
+            back = self.norm(back, shifted=not image) if self.pick(False, False, True) else back
+            back = self.conv(back, channels, same=True) if image else self.linear(back, channels)
+            back = self.norm(back) if self.pick(False, False, True) else back
+        node, (source,) = self.nodes[soma]
+        self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
 
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
@@ -235,11 +255,13 @@ class Builder:
         return self.neuron(self.add("add", Add(), *down))
 
     def shared(self, source: str) -> str:
-        """One layer read by two neurons, whose spikes are added."""
+        """One layer read by two neurons, whose spikes are added; sometimes the second inhibits or excites the first."""
         image = len(self.shapes[source]) == 3
         x = self.conv(source) if image else self.linear(source, self.pick(2, 4))
         x = self.norm(x) if self.pick(False, False, True) else x
         ends = [self.neuron(x, plain=True), self.neuron(x)]
+        if self.pick(False, False, True):
+            self.bring_back(ends[1], ends[0])
         return self.add("add", Add(), *ends, *([ends[0]] if self.pick(False, False, True) else []))
 
 

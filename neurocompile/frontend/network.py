@@ -29,10 +29,12 @@ from neurocompile.ir.nodes import (
     Pair,
     PoissonEncoder,
     Readout,
+    Recurrent,
+    Scale,
     Shape,
 )
 from neurocompile.ir.verify import verify
-from neurocompile.snn import Wiring, trace
+from neurocompile.snn import ModuleSpec, Wiring, trace
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,22 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
     named: dict[str, str] = {}
 
     def add(name: str, node: Node, inputs: tuple[str, ...]) -> None:
-        shapes[name] = node.output_shape(*(shapes[source] for source in inputs))
+        if name in nodes:
+            raise GraphError(f"two parts of the network are named {name!r}; rename one")
+        known = () if isinstance(node, Recurrent) else inputs
+        shapes[name] = node.output_shape(*(shapes[source] for source in known))
         nodes[name] = (node, inputs)
+
+    def add_module(name: str, path: str, spec: ModuleSpec, source: str) -> str:
+        """The nodes of the layer at ``path``; returns the one that gives its output."""
+        if spec.type != "Recurrent":
+            add(name, _MODULES[spec.type](_Layer(spec.config, _tensors(state, path), shapes[source])), (source,))
+            return name
+        soma, back, connection = f"{name}.neuron", f"{name}.before", f"{name}.connection"
+        add(back, Recurrent(shape=shapes[source]), (soma,))
+        add_module(connection, f"{path}.connection", ModuleSpec(**spec.config["connection"]), back)
+        add(f"{name}.sum", Add(), (source, connection))
+        return add_module(soma, f"{path}.neuron", ModuleSpec(**spec.config["neuron"]), f"{name}.sum")
 
     encoded = any(wiring.modules[step.target].type in _ENCODERS for step in wiring.steps if step.op == "module")
     for step in wiring.steps:
@@ -77,9 +93,7 @@ def from_wiring(wiring: Wiring, state: Mapping[str, Tensor], input_shape: Shape,
                 layer = _Layer(step.args, {}, shapes[inputs[0]])
                 add(step.name, _FUNCTIONS[step.target](layer), inputs)
             else:
-                spec = wiring.modules[step.target]
-                layer = _Layer(spec.config, _tensors(state, step.target), shapes[inputs[0]])
-                add(step.name, _MODULES[spec.type](layer), inputs)
+                named[step.name] = add_module(step.name, step.target, wiring.modules[step.target], inputs[0])
         except GraphError as error:
             raise GraphError(f"{step.name}: {error}") from None
     triples = [(name, node, inputs) for name, (node, inputs) in nodes.items()]
@@ -218,6 +232,7 @@ _MODULES: dict[str, Callable[[_Layer], Node]] = {
     "DirectEncoder": lambda layer: DirectEncoder(limit=float(layer.config["limit"])),
     "PoissonEncoder": lambda layer: PoissonEncoder(gain=float(layer.config["gain"]), seed=layer.config["seed"]),
     "LIF": _neuron,
+    "OneToOne": lambda layer: Scale(weight=layer.tensors["weight"]),
     "Readout": lambda layer: Readout(leak=layer.tensors["leak"], current_leak=layer.tensors["current_leak"]),
 }
 

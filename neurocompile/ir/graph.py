@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import networkx as nx
 
 from neurocompile.errors import GraphError
-from neurocompile.ir.nodes import Node, Shape
+from neurocompile.ir.nodes import Node, Recurrent, Shape
 
 Stage = Literal["traced", "fused", "spiking", "integer", "mapped"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -20,7 +20,8 @@ class Graph:
     """An immutable network of ``Node`` values.
 
     Iterating gives the names in a topological order that depends on the order of construction only. ``timesteps`` is
-    T, the number of time steps of one presentation. ``outputs`` are the somas whose results the user wants.
+    T, the number of time steps of one presentation. ``outputs`` are the somas whose results the user wants. A cycle is
+    legal through ``Recurrent`` nodes only; these stand in the order as if they read nothing.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class Graph:
             for source in sources:
                 if source not in inputs:
                     raise GraphError(f"{node_name}: its input {source!r} is not a node of graph {name!r}")
-                self._net.add_edge(source, node_name)
+                if not self._recurs(node_name):
+                    self._net.add_edge(source, node_name)
         for output in outputs:
             if output not in inputs:
                 raise GraphError(f"graph {name!r}: output {output!r} is not one of its nodes")
@@ -62,11 +64,14 @@ class Graph:
         if not nx.is_directed_acyclic_graph(self._net):
             cycle = [edge[0] for edge in nx.find_cycle(self._net)]
             raise GraphError(
-                f"graph {self.name!r} has a cycle: {' -> '.join([*cycle, cycle[0]])}; recurrent connections are not "
-                "supported yet, unroll the loop or remove the edge"
+                f"graph {self.name!r} has a cycle: {' -> '.join([*cycle, cycle[0]])}; lead one of its connections "
+                "through a Recurrent node, which makes it arrive one time step later, or remove it"
             )
         position = nx.get_node_attributes(self._net, "position")
         return tuple(nx.lexicographical_topological_sort(self._net, key=position.__getitem__))
+
+    def _recurs(self, name: str) -> bool:
+        return isinstance(self.node(name), Recurrent)
 
     def _infer_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}
@@ -76,11 +81,17 @@ class Graph:
             if (not sources) if wanted is None else (len(sources) != wanted):
                 count = "one or more" if wanted is None else wanted or "no"
                 raise GraphError(f"{name}: {node.kind} takes {count} inputs, has {len(sources)}")
-            try:
-                shapes[name] = node.output_shape(*(shapes[source] for source in sources))
-            except GraphError as error:
-                raise GraphError(f"{name}: {error}") from None
+            known = () if self._recurs(name) else sources
+            shapes[name] = self._checked_shape(name, [shapes[source] for source in known])
+        for name in self.of_kind(Recurrent):
+            self._checked_shape(name, [shapes[source] for source in self._inputs[name]])
         return shapes
+
+    def _checked_shape(self, name: str, inputs: list[Shape]) -> Shape:
+        try:
+            return self.node(name).output_shape(*inputs)
+        except GraphError as error:
+            raise GraphError(f"{name}: {error}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)

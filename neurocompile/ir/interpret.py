@@ -2,7 +2,8 @@
 
 Float graphs are computed in float64, integer graphs in int64. Graphs up to the integer stage run all their layers
 within one time step, sample by sample. A mapped graph runs in chip time: samples stream through one after the other,
-every soma clears itself when a new sample reaches it, and the results are taken ``phase`` steps later.
+every soma clears itself when a new sample reaches it (and drops what recurrent connections still bring from the last
+one), and the results are taken ``phase`` steps later.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Scale,
     Shape,
     Soma,
@@ -321,7 +323,7 @@ def _stream(
     for t in range(total):
         for name, phase in phases.items():
             if (t - phase) % steps == 0:
-                machine.somas[name].clear()
+                machine.clear(name)
         sources = {
             name: events[t // steps, t % steps][None] if t < count * steps else np.zeros((1, *events.shape[2:]), number)
             for name, events in encoders.items()
@@ -360,6 +362,14 @@ class _Machine:
             for name, node in graph.items()
             if isinstance(node, Delay)
         }
+        self.before = {name: np.zeros((batch, *graph.shape(name)), number) for name in graph.of_kind(Recurrent)}
+
+    def clear(self, soma: str) -> None:
+        """A new sample reaches ``soma``: it forgets its state, and what it has sent is not brought back to anyone."""
+        self.somas[soma].clear()
+        for name, spikes in self.before.items():
+            if self.graph.inputs(name) == (soma,):
+                self.before[name] = np.zeros_like(spikes)
 
     def step(self, given: dict[str, Array]) -> dict[str, Array]:
         """The value of every node, where encoders and other ``given`` nodes have those of this step."""
@@ -370,6 +380,9 @@ class _Machine:
             if name in given:
                 values[name] = given[name]
                 continue
+            if isinstance(node, Recurrent):
+                values[name] = self.before[name]
+                continue
             inputs = [values[source] for source in self.graph.inputs(name)]
             if isinstance(node, Soma):
                 values[name] = self.somas[name].step(inputs[0])
@@ -378,4 +391,6 @@ class _Machine:
                 self.lines[name] = [*self.lines[name][1:], inputs[0]]
             else:
                 values[name] = self.product(node, *inputs)
+        for name in self.before:
+            self.before[name] = values[self.graph.inputs(name)[0]]
         return values

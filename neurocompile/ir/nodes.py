@@ -107,6 +107,11 @@ def _check_pairs(node: Node, least: int, *names: str) -> None:
             raise GraphError(f"{node.kind}.{name} is {pair}; it must be two integers of at least {least}")
 
 
+def _check_shape(node: Node, shape: Shape) -> None:
+    if not shape or any(size < 1 for size in shape):
+        raise GraphError(f"{node.kind}.shape is {shape}; every size must be at least 1")
+
+
 def _check_number(node: Node, name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise GraphError(f"{node.kind}.{name} is {value}; it must be a positive number")
@@ -152,8 +157,7 @@ class Input(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.shape or any(size < 1 for size in self.shape):
-            raise GraphError(f"Input.shape is {self.shape}; every size must be at least 1")
+        _check_shape(self, self.shape)
 
     def output_shape(self, *inputs: Shape) -> Shape:  # noqa: ARG002 - a source has none
         return self.shape
@@ -391,6 +395,29 @@ class Delay(Node):
             raise GraphError(f"Delay.steps is {self.steps}; it must be at least 1")
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recurrent(Node):
+    """``y[t] = x[t - 1]`` of the same presentation, zero at its first step: what the spikes of a soma bring back to it,
+    or to one before it. ``shape`` is that of x, which cannot be inferred within a loop.
+
+    In chip time samples follow each other without a gap, so the spikes of a sample's last step are still on their way
+    when the next sample begins. They must not be seen: a soma ignores what comes through recurrent synapses at the step
+    at which it clears its state.
+    """
+
+    shape: Shape
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_shape(self, self.shape)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Its own; with an input, that must be the same."""
+        if inputs and inputs[0] != self.shape:
+            raise GraphError(f"Recurrent.shape is {self.shape}, but it reads {inputs[0]}; they must be the same")
+        return self.shape
+
+
 # ------------------------------------------------------------------------------------------------------------ somas
 
 
@@ -569,6 +596,6 @@ KINDS: dict[str, type[Node]] = {
     cls.__name__: cls
     for cls in (
         Input, DirectEncoder, PoissonEncoder, Conv2d, Linear, Scale, AvgPool2d, SumPool2d, BatchNorm, Flatten, Add,
-        Identity, Dropout, Delay, Neuron, Threshold, Readout,
+        Identity, Dropout, Delay, Recurrent, Neuron, Threshold, Readout,
     )
 }  # fmt: skip

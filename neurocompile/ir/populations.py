@@ -2,9 +2,11 @@
 
 From the "spiking" stage on, every projection is one chain with the grammar
 
-    encoder or spiking soma -> [Delay] -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale -> Flatten? -> soma
+    encoder or spiking soma -> [Recurrent] -> [Delay] -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale -> Flatten?
+        -> soma
 
-and a soma with several projections reads them through a single ``Add``.
+and a soma with several projections reads them through a single ``Add``. A projection with a ``Recurrent`` may come from
+any population, the soma's own and later ones too.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from neurocompile.ir.nodes import (
     Delay,
     Linear,
     Node,
+    Recurrent,
     Scale,
     Shape,
     Soma,
@@ -34,7 +37,7 @@ from neurocompile.ir.nodes import (
 @dataclass(frozen=True)
 class Projection:
     """The synapses between two populations. ``source`` is an encoder or a spiking soma; ``names`` are the chain's
-    nodes in order of flow, ``steps`` the delay that it imposes (0 before retiming)."""
+    nodes in order of flow."""
 
     source: str
     source_shape: Shape
@@ -42,13 +45,19 @@ class Projection:
     nodes: tuple[Node, ...]
 
     @property
+    def recurrent(self) -> bool:
+        """Whether it carries the spikes of the step before, of the same presentation."""
+        return any(isinstance(node, Recurrent) for node in self.nodes)
+
+    @property
     def steps(self) -> int:
-        return sum(node.steps for node in self.nodes if isinstance(node, Delay))
+        """The time steps that a spike takes: 0 before retiming, but 1 where it is recurrent."""
+        return self.recurrent + sum(node.steps for node in self.nodes if isinstance(node, Delay))
 
     @property
     def operators(self) -> tuple[Node, ...]:
-        """The chain without its delay: a linear map from the source's shape to the soma's."""
-        return tuple(node for node in self.nodes if not isinstance(node, Delay))
+        """The chain without its delays: a linear map from the source's shape to the soma's."""
+        return tuple(node for node in self.nodes if not isinstance(node, (Delay, Recurrent)))
 
     @property
     def weighted(self) -> Conv2d | Linear | Scale:

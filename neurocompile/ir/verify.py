@@ -21,6 +21,7 @@ from neurocompile.ir.nodes import (
     Linear,
     Node,
     Readout,
+    Recurrent,
     Scale,
     Soma,
     SumPool2d,
@@ -32,11 +33,11 @@ _SOMAS = (*SPIKING, Readout)
 _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR),
-    "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add),
-    "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add),
-    "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Delay),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
+    "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
+    "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
+    "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent, Delay),
 }
 
 
@@ -69,6 +70,12 @@ def _check_ends(graph: Graph) -> None:
     for encoder in graph.of_kind(*ENCODERS):
         if not isinstance(graph.node(graph.inputs(encoder)[0]), Input):
             raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
+    for name in graph.of_kind(Recurrent):
+        (source,) = graph.inputs(name)
+        if not isinstance(graph.node(source), SPIKING):
+            raise GraphError(
+                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron itself"
+            )
     if not graph.outputs:
         raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
     for output in graph.outputs:
@@ -94,18 +101,20 @@ def _check_projections(graph: Graph) -> None:
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
-            legal = before == sorted(before) and _NO_RANK not in before and kinds.count("Delay") <= 1
+            once = all(kinds.count(kind) <= 1 for kind in _ONCE)
+            legal = before == sorted(before) and _NO_RANK not in before and once
             if weighted != 1 or not legal or after not in ([], ["Flatten"]):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
-                    "it must be [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
+                    "it must be [Recurrent] [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
                 )
             if getattr(projection.weighted, "bias", None) is not None:
                 raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
 
 
 #: in which order what stands before the weights must come; what has no rank must not stand there
-_RANK = {"Delay": 0, "SumPool2d": 1, "Flatten": 2}
+_RANK = {"Recurrent": 0, "Delay": 1, "SumPool2d": 2, "Flatten": 3}
+_ONCE = ("Recurrent", "Delay")
 _NO_RANK = len(_RANK)
 _WEIGHTED_KINDS = tuple(kind.__name__ for kind in WEIGHTED)
 
@@ -134,12 +143,13 @@ def _check_integers(graph: Graph) -> None:
 
 
 def _check_phases(graph: Graph) -> None:
-    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + delay >= 1."""
+    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, of which there
+    is at least one. A recurrent projection brings it for the soma's next step: phase(source) + steps - 1."""
     for population in populations(graph):
         for projection in population.projections:
             source = graph.node(projection.source)
             start = source.phase if isinstance(source, SPIKING) else 0
-            if projection.steps < 1 or start + projection.steps != population.soma.phase:
+            if projection.steps < 1 or start + projection.steps - projection.recurrent != population.soma.phase:
                 raise GraphError(
                     f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} "
                     f"(phase {start}) arrive after {projection.steps} steps; run the retime pass"

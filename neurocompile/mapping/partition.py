@@ -2,7 +2,7 @@
 
 A population is halved until every piece keeps every limit, along the axis that lowers the worst ratio of need to
 limit most. Populations are cut from the last to the first: then the pieces that a neuron's spikes reach are known
-when its own population is cut.
+when its own population is cut. Where recurrent projections lead back, this is done again until no piece changes.
 """
 
 from __future__ import annotations
@@ -37,18 +37,30 @@ def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
     An out-axon is counted per source neuron, projection and destination piece. What leaves the chip counts none.
     """
     everyone = populations(graph)
-    out_axons = {population.name: np.zeros(population.shape, np.int64) for population in everyone}
-    pieces: list[Piece] = []
-    for population in reversed(everyone):
-        planes = tuple(synapses.bit_planes(graph.node(each.source), profile) for each in population.projections)
-        cut = _Cut(population, planes, out_axons[population.name], profile)
-        own = list(cut.pieces(full_box(population.shape)))
-        for projection in population.projections:
-            if projection.source in out_axons:
-                for piece in own:
-                    out_axons[projection.source] += synapses.fan_out(projection, piece.box) > 0
-        pieces = [*own, *pieces]
-    return tuple(pieces)
+    recurrent = any(projection.recurrent for population in everyone for projection in population.projections)
+    boxes = {population.name: [full_box(population.shape)] for population in everyone}
+    while True:
+        before = dict(boxes)
+        pieces: list[Piece] = []
+        for population in reversed(everyone):
+            planes = tuple(synapses.bit_planes(graph.node(each.source), profile) for each in population.projections)
+            cut = _Cut(population, planes, _out_axons(population, everyone, boxes), profile)
+            own = [piece for box in boxes[population.name] for piece in cut.pieces(box)]
+            boxes[population.name] = [piece.box for piece in own]
+            pieces = [*own, *pieces]
+        if boxes == before or not recurrent:
+            return tuple(pieces)
+
+
+def _out_axons(source: Population, everyone: tuple[Population, ...], boxes: dict[str, list[Box]]) -> Array:
+    """int64 over the population: how many boxes each neuron's spikes reach, through all projections."""
+    axons: Array = np.zeros(source.shape, np.int64)
+    for target in everyone:
+        for projection in target.projections:
+            if projection.source == source.name:
+                for box in boxes[target.name]:
+                    axons += synapses.fan_out(projection, box) > 0
+    return axons
 
 
 class _Cut:

@@ -2,7 +2,8 @@
 
 A chip has no place for what stands between two somas: only synapses. So sums and shared layers are distributed
 (``W(a + b) = Wa + Wb``), each path from a source to a soma becomes a chain with exactly one weighted operator, and all
-that the path adds when nothing spikes becomes the soma's bias (or moves the threshold of a stateless one).
+that the path adds when nothing spikes becomes the soma's bias (or moves the threshold of a stateless one). Where there
+is one time step only, nothing ever comes through a recurrent connection, so it is left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from neurocompile.ir.nodes import (
     Input,
     Linear,
     Node,
+    Recurrent,
     Scale,
     Shape,
     Soma,
@@ -72,8 +74,20 @@ class SplitProjections:
                 for name, operator in _one_weighted(graph, soma, source, names, count):
                     end = add(name, operator, (end,))
                 ends.append(end)
+            if not ends:
+                raise GraphError(
+                    f"{soma}: only recurrent connections feed it, which bring nothing in one time step; remove it or "
+                    "build with more time steps"
+                )
             feeding = ends[0] if len(ends) == 1 else add(f"{soma}.sum", Add(), tuple(ends))
             nodes[soma] = (_with_bias(node, resting[graph.inputs(soma)[0]]), (feeding,))
+        read = {source for _, inputs in nodes.values() for source in inputs}
+        for soma in graph.of_kind(*SPIKING):
+            if soma not in read and soma not in graph.outputs:
+                raise GraphError(
+                    f"{soma}: only recurrent connections read it, which bring nothing in one time step; remove it or "
+                    "build with more time steps"
+                )
         triples = ((name, node, inputs) for name, (node, inputs) in nodes.items())
         return Graph(graph.name, "spiking", graph.timesteps, triples, graph.outputs)
 
@@ -84,6 +98,9 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
     for name, node in graph.items():
         if isinstance(node, (*ENCODERS, *SPIKING)):
             paths[name] = Counter({(name, ()): 1})
+        elif isinstance(node, Recurrent):
+            (soma,) = graph.inputs(name)
+            paths[name] = Counter({(soma, (name,)): 1} if graph.timesteps > 1 else {})
         elif not isinstance(node, (Input, Soma)):
             arriving: Counter[Path] = Counter()
             for source in graph.inputs(name):
@@ -99,10 +116,13 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
 
 
 def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], count: int) -> list[Step]:
-    """The path, taken ``count`` times, as ``SumPool2d* Flatten? weighted Flatten?``: the same linear map."""
+    """The path, taken ``count`` times, as ``[Recurrent] SumPool2d* Flatten? weighted Flatten?``: the same map."""
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
     where = f"{soma}: the path from {source}"
+    if names and isinstance(graph.node(names[0]), Recurrent):
+        _append(chain, shapes, names[0], graph.node(names[0]), where)
+        names = names[1:]
     if count > 1:
         _append(chain, shapes, f"{source}.to.{soma}", Scale(weight=np.array(float(count))), where)
     for name in names:
@@ -203,7 +223,7 @@ def _resting_inputs(graph: Graph) -> dict[str, Array]:
     """What every node gives when no source sends anything: the biases on the way, float64, of its full shape."""
     resting: dict[str, Array] = {}
     for name, node in graph.items():
-        if isinstance(node, (*ENCODERS, *SPIKING)):
+        if isinstance(node, (*ENCODERS, *SPIKING, Recurrent)):
             resting[name] = np.zeros(graph.shape(name))
         elif not isinstance(node, (Input, Soma)):
             resting[name] = linear(node, *(resting[source][None] for source in graph.inputs(name)))[0]

@@ -11,6 +11,7 @@ from neurocompile.snn.conversion import fuse_batchnorm, replace_relu, set_thresh
 from neurocompile.snn.dropout import TimeConstantDropout
 from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
 from neurocompile.snn.neuron import IF, LIF, Readout, clamp_parameters
+from neurocompile.snn.recurrent import OneToOne, Recurrent
 from neurocompile.snn.running import record_spikes, run
 from neurocompile.snn.state import Stateful, reset_state
 from neurocompile.snn.surrogate import ArctanSurrogate, LinearSurrogate, Surrogate
@@ -25,8 +26,10 @@ __all__ = [
     "DirectEncoder",
     "LinearSurrogate",
     "ModuleSpec",
+    "OneToOne",
     "PoissonEncoder",
     "Readout",
+    "Recurrent",
     "Stateful",
     "Step",
     "Surrogate",

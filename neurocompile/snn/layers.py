@@ -19,6 +19,7 @@ from neurocompile.snn.dropout import TimeConstantDropout
 from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
 from neurocompile.snn.fields import Field
 from neurocompile.snn.neuron import IF, LIF, Readout
+from neurocompile.snn.recurrent import CONNECTIONS, OneToOne, Recurrent
 from neurocompile.snn.surrogate import ArctanSurrogate, LinearSurrogate, Surrogate
 
 Config = dict[str, Any]
@@ -104,6 +105,44 @@ def _make_lif(surrogate: list[Any] | None, **config: Any) -> LIF:
 
 def _make_readout(leak_shape: list[int], current_leak_shape: list[int]) -> Readout:
     return Readout(torch.ones(leak_shape), torch.ones(current_leak_shape))
+
+
+def _make_recurrent(**parts: Config) -> Recurrent:
+    made: Config = {name: LAYERS[part["type"]].make(**part["config"]) for name, part in parts.items()}
+    return Recurrent(**made)
+
+
+def _read_part(name: str) -> Callable[[Any], Config]:
+    def read(module: nn.Module) -> Config:
+        kind, config = describe(name, module.get_submodule(name))
+        return {"type": kind, "config": config}
+
+    return read
+
+
+def _part(*kinds: str) -> Field:
+    """A layer within a layer: its type and its settings."""
+
+    def accepts(value: Any) -> bool:
+        if type(value) is not dict or value.keys() != {"type", "config"} or value["type"] not in kinds:
+            return False
+        fields, config = LAYERS[value["type"]].fields, value["config"]
+        return (
+            type(config) is dict
+            and config.keys() == fields.keys()
+            and all(field.accepts(config[key]) for key, field in fields.items())
+        )
+
+    return Field(f"type and settings of one of {', '.join(kinds)}", accepts)
+
+
+def _cannot_be_read(module: Recurrent) -> str | None:
+    try:
+        for name in ("neuron", "connection"):
+            describe(name, module.get_submodule(name))
+    except GraphError as problem:
+        return f"cannot be carried over: {problem}"
+    return None
 
 
 def _shape_of(name: str) -> Callable[[Any], list[int]]:
@@ -203,6 +242,18 @@ LAYERS: dict[str, Layer] = {
         },
         once=True,
     ),
+    "OneToOne": Layer(
+        lambda weight_shape: OneToOne(torch.ones(weight_shape)),
+        {"weight_shape": f.SHAPE},
+        {"weight_shape": _shape_of("weight")},
+    ),
+    "Recurrent": Layer(
+        _make_recurrent,
+        {"neuron": _part("LIF"), "connection": _part(*(kind.__name__ for kind in CONNECTIONS))},
+        {"neuron": _read_part("neuron"), "connection": _read_part("connection")},
+        once=True,
+        refuse=_cannot_be_read,
+    ),
     "Readout": Layer(
         _make_readout,
         {"leak_shape": f.SHAPE, "current_leak_shape": f.SHAPE},
@@ -218,6 +269,8 @@ MODULE_TYPES: dict[type[nn.Module], str] = {
     PoissonEncoder: "PoissonEncoder",
     LIF: "LIF",
     IF: "LIF",
+    OneToOne: "OneToOne",
+    Recurrent: "Recurrent",
     Readout: "Readout",
 }
 """Exact types only: a subclass may compute anything."""

@@ -129,7 +129,7 @@ class LIF(Stateful):
         _check_leaks(self, name)
 
     def forward(self, x: Tensor) -> Tensor:
-        v, lam, alpha = (_spread(self, name, x) for name in ("threshold", "leak", "current_leak"))
+        v, lam, alpha = (spread(self, name, x) for name in ("threshold", "leak", "current_leak"))
         if self.state is None:
             zero = torch.zeros_like(x)
             self.state = _State(zero, zero, zero, zero)
@@ -255,7 +255,7 @@ class Readout(Stateful):
         _check_leaks(self, name)
 
     def forward(self, x: Tensor) -> Tensor:
-        lam, alpha = _spread(self, "leak", x), _spread(self, "current_leak", x)
+        lam, alpha = spread(self, "leak", x), spread(self, "current_leak", x)
         if self.state is None:
             zero = torch.zeros_like(x)
             self.state = _ReadoutState(zero, zero)
@@ -290,8 +290,9 @@ def _store(module: nn.Module, name: str, value: float | Tensor, *, learn: bool) 
         module.register_buffer(name, tensor)
 
 
-def _spread(module: LIF | Readout, name: str, x: Tensor) -> Tensor:
-    """The parameter, shaped to broadcast against x (N, C, ...)."""
+def spread(module: nn.Module, name: str, x: Tensor) -> Tensor:
+    """A parameter (), (C,) or of one neuron each, shaped to broadcast against x (N, C, ...); InputError where it does
+    not fit."""
     value: Tensor = getattr(module, name)
     if value.ndim == 0 or value.shape == x.shape[1:]:
         return value

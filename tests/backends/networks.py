@@ -20,6 +20,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     Soma,
     SumPool2d,
 )
@@ -45,7 +46,8 @@ class Builder:
         return name
 
     def chain(self, source: str, *operators: Node) -> str:
-        """A projection, to be given to one or more somas of one depth."""
+        """A projection, to be given to one or more somas of one depth. One that begins with a ``Recurrent`` may come
+        from a soma of that depth that is yet to be made."""
         names = [f"{source}>{len(self.chains)}.{place}" for place in range(len(operators))]
         for name, operator, before in zip(names, operators, [source, *names], strict=False):
             self.nodes[name] = (operator, (before,))
@@ -53,8 +55,8 @@ class Builder:
         return names[-1]
 
     def soma(self, name: str, node: Soma, *chains: str, output: bool = False) -> str:
-        sources = [self.nodes[self.chains[chain]][1][0] for chain in chains]
-        self.depth[name] = 1 + max(self.depth[source] for source in sources)
+        heads = [self.nodes[self.chains[chain]] for chain in chains]
+        self.depth[name] = 1 + max(self.depth[inputs[0]] for head, inputs in heads if not isinstance(head, Recurrent))
         if len(chains) > 1:
             self.nodes[f"{name} sum"] = (Add(), chains)
             chains = (f"{name} sum",)
@@ -71,7 +73,7 @@ class Builder:
         first = {self.chains[end]: depth for end, depth in arrival.items() if end in self.chains}
         mapped: list[tuple[str, Node, tuple[str, ...]]] = []
         for name, (node, inputs) in self.nodes.items():
-            if name in first:
+            if name in first and not isinstance(node, Recurrent):
                 delay = Delay(steps=first[name] - self.depth[inputs[0]])
                 mapped += [(f"{name} delay", delay, inputs), (name, node, (f"{name} delay",))]
             elif isinstance(node, Soma):

@@ -20,6 +20,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Scale,
     SumPool2d,
     Threshold,
@@ -164,6 +165,30 @@ def apart() -> tuple[Graph, Graph]:
     return build.pair()
 
 
+def loops(timesteps: int = 5) -> tuple[Graph, Graph]:
+    """Spikes that come back: to neighbours, one to one, all to all, and between two populations side by side."""
+    build = Builder("loops", (2, 5, 5), timesteps)
+    pixels = build.encoder("pixels", DirectEncoder(scale=20.0, low=-20, high=20))
+    image, vector = Recurrent(shape=(3, 5, 5)), Recurrent(shape=(12,))
+    near = build.soma(
+        "near",
+        whole(Neuron, threshold=700, leak=3500),
+        build.chain(pixels, conv(RNG, 3, 2, 3, 3, padding=(1, 1))),
+        build.chain("near", image, conv(RNG, 3, 3, 3, 3, padding=(1, 1))),
+        build.chain("near", image, Scale(weight=weights(RNG, 3), weight_bits=8)),
+    )
+    for name, other in (("left", "right"), ("right", "left")):
+        build.soma(
+            name,
+            whole(Neuron, threshold=300, reset="set", spikes="signed" if name == "left" else "binary"),
+            build.chain(near, Flatten(), dense(RNG, 12, 75)),
+            build.chain(name, vector, dense(RNG, 12, 12)),
+            build.chain(other, vector, dense(RNG, 12, 12)),
+            output=True,
+        )
+    return build.pair()
+
+
 def assert_same(got: Trace, want: Trace) -> None:
     assert got.outputs.keys() == want.outputs.keys()
     assert got.events.keys() == want.events.keys()
@@ -179,7 +204,7 @@ def images(graph: Graph, count: int) -> Array:
 
 
 @pytest.mark.parametrize("use_stock", [True, False], ids=["stock", "own"])
-@pytest.mark.parametrize("network", [zoo, layers, thresholds, apart], ids=lambda network: network.__name__)
+@pytest.mark.parametrize("network", [zoo, layers, thresholds, apart, loops], ids=lambda network: network.__name__)
 def test_every_spike_and_output_equals_the_interpreter(network, use_stock):
     logical, mapped = network()
     samples = images(mapped, 6)
@@ -213,6 +238,25 @@ def test_a_sample_may_differ_at_every_step_and_progress_ends_at_the_total():
     assert_same(trace, interpret(logical, samples))
     assert seen[-1] == (4 * 3 + 6, 4 * 3 + 6)
     assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("use_stock", [True, False], ids=["stock", "own"])
+def test_a_sample_does_not_feel_what_the_last_one_sends_back(use_stock):
+    _, mapped = loops(2)
+    samples = images(mapped, 5)
+    together = LavaBackend(use_stock=use_stock).run(mapped, samples)
+    for number in range(5):
+        alone = interpret(mapped, samples[number : number + 1])
+        for name, events in alone.events.items():
+            np.testing.assert_array_equal(together.events[name][number : number + 1], events, err_msg=name)
+
+
+def test_lavas_own_synapses_never_stand_where_sums_must_be_dropped():
+    _, mapped = loops()
+    notes = {block.name: block for block in plan(mapped).blocks if "dropped" in block.note}
+    assert {block.kind for block in notes.values()} == {"Projection"}
+    assert {block.reads for block in notes.values()} == {("left",), ("right",)}
+    assert "right" in stock_blocks(mapped)
 
 
 def test_a_plan_prints_one_line_per_process():

@@ -16,7 +16,7 @@ from neurocompile.costs.activity import Activity
 from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
 from neurocompile.ir.interpret import Trace, interpret
-from neurocompile.ir.nodes import Array, DirectEncoder, PoissonEncoder, per_channel
+from neurocompile.ir.nodes import Add, Array, DirectEncoder, Linear, PoissonEncoder, Recurrent, per_channel
 from neurocompile.ir.populations import populations
 from tests.networks import integer_networks, samples_for
 
@@ -108,6 +108,21 @@ def test_a_bias_drives_its_neuron_at_every_step() -> None:
     draft.replace("hidden", dataclasses.replace(draft.node("hidden"), bias=np.array([1, 0, 0])))  # type: ignore[call-arg]
     graph = draft.finish()
     assert activity(graph).active["hidden"].tolist() == [4, 2, 2]
+
+
+def test_what_comes_back_makes_the_next_step_active_within_a_sample() -> None:
+    draft = tiny(timesteps=4).edit()
+    draft.add("before", Recurrent(shape=(3,)), ("hidden",))
+    draft.add("back", Linear(weight=np.array([[0, 0, 0], [0, 0, 0], [0, 0, 1]]), weight_bits=4), ("before",))
+    (source,) = draft.inputs("hidden")
+    draft.replace("hidden", draft.node("hidden"), (draft.add("sum", Add(), (source, "back")),))
+    graph = draft.finish()
+    # input at two steps; neurons 0 and 2 fire at the second: all three hear of it at the third, if there is one
+    early, late, dark = np.zeros((3, 4, 2))
+    early[:2, 0] = late[2:, 0] = 3
+    for net in (graph, mapped(graph)):
+        assert activity(net, np.stack([early])).active["hidden"].tolist() == [3, 3, 3]
+        assert activity(net, np.stack([late, dark])).active["hidden"].tolist() == [2, 2, 2]
 
 
 def test_bits_of_signed_values_are_those_of_the_twos_complement() -> None:

@@ -1,4 +1,4 @@
-"""Counters against explicit synapse matrices, on a net with pooling, groups, strides, a skip and many cores."""
+"""Counters against explicit synapse matrices: pooling, groups, strides, a skip, a recurrent layer and many cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from neurocompile.costs.counters import count
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import Add, Conv2d, DirectEncoder, Flatten, Input, Linear, Neuron, Readout, Scale, SumPool2d
+from neurocompile.ir.nodes import (
+    Add,
+    Conv2d,
+    DirectEncoder,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Recurrent,
+    Scale,
+    SumPool2d,
+)
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.ir.verify import verify
 from neurocompile.mapping import map_graph, synapses
@@ -48,7 +60,9 @@ def network(seed: int, timesteps: int = 3) -> Graph:
             ("conv2", Conv2d(weight=weights(4, 4, 3, 3), padding=(1, 1), weight_bits=4), ("pool",)),
             ("shortcut.pool", SumPool2d(kernel=(2, 2), stride=(2, 2)), ("one",)),
             ("shortcut", Scale(weight=weights(4), weight_bits=4), ("shortcut.pool",)),
-            ("add", Add(), ("conv2", "shortcut")),
+            ("before", Recurrent(shape=(4, 3, 3)), ("two",)),
+            ("back", Conv2d(weight=weights(4, 1, 3, 3), padding=(1, 1), groups=4, weight_bits=4), ("before",)),
+            ("add", Add(), ("conv2", "shortcut", "back")),
             ("two", neuron(6), ("add",)),
             ("flat", Flatten(), ("two",)),
             ("fc", Linear(weight=weights(5, 36), weight_bits=4), ("flat",)),
@@ -164,6 +178,8 @@ def test_active_updates_match_the_synapse_matrix(batch: int, monkeypatch: pytest
             active |= trace.events[population.name].reshape(active.shape) != 0
         for projection in population.projections:
             sent = (trace.events[projection.source] != 0).reshape(4, 3, -1)
+            if projection.recurrent:
+                sent = np.stack([np.zeros_like(sent[:, 0]), sent[:, 0], sent[:, 1]], axis=1)
             active |= sent @ (matrix(projection).T > 0)
         assert seen.active[population.name].ravel().tolist() == active.sum(axis=(0, 1)).tolist()
 

@@ -29,6 +29,7 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Scale,
     Shape,
     SumPool2d,
@@ -268,6 +269,8 @@ def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[
                 if not sources:
                     frame = sample[t] if per_step else sample
                     now[name] = {index: frame[index].item() for index in indices(shape)}
+                elif isinstance(node, Recurrent):
+                    now[name] = history[sources[0]][t - 1] if t > 0 else dict.fromkeys(indices(shape), 0)
                 elif name in cells:
                     now[name] = {index: cell.step(now[sources[0]][index]) for index, cell in cells[name].items()}
                 elif isinstance(node, (DirectEncoder, PoissonEncoder)):

@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
 )
 from neurocompile.ir.text import to_text
 from neurocompile.passes.base import PassManager
@@ -81,9 +82,18 @@ WRONG: list[tuple[Callable[[], Graph], str]] = [
     (lambda: graph(("out", Linear(weight=np.ones((2, 3))), ("direct",))), r"out: Linear: weight \(2, 3\) takes"),
     (
         lambda: graph(("a", NEURON, ("c",)), ("b", Identity(), ("a",)), ("c", Identity(), ("b",)), outputs=("a",)),
-        "has a cycle: (a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c); recurrent connections are not supported",
+        "has a cycle: (a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c); lead one of its connections through",
     ),
     (lambda: graph(("out", Add(), ("direct", "out"))), "has a cycle: out -> out;"),
+    (
+        lambda: graph(
+            ("out", Add(), ("direct", "fc")),
+            ("fc", Linear(weight=np.ones((2, 3))), ("back",)),
+            ("back", Recurrent(shape=(3,)), ("out",)),
+        ),
+        r"^back: Recurrent.shape is \(3,\), but it reads \(2,\); they must be the same",
+    ),
+    (lambda: graph(("out", Recurrent(shape=(2,)), ("conv9",))), "out: its input 'conv9' is not a node of graph 'net'"),
 ]  # fmt: skip
 
 
@@ -97,6 +107,27 @@ def test_the_order_is_topological_and_that_of_construction_where_it_may() -> Non
     nodes: list[Triple] = [("sum", Add(), ("b", "a")), ("a", NEURON, ("direct",)), ("b", NEURON, ("direct",))]
     assert list(graph(*nodes, outputs=("sum",))) == ["input", "direct", "a", "b", "sum"]
     assert list(graph(*nodes[::-1], outputs=("sum",))) == ["input", "direct", "b", "a", "sum"]
+
+
+def recurrent() -> Graph:
+    return graph(
+        ("sum", Add(), ("direct", "all")),
+        ("all", Linear(weight=np.array([[0.5, -1.0], [0.25, 0.0]])), ("before",)),
+        ("before", Recurrent(shape=(2,)), ("out",)),
+        ("out", NEURON, ("sum",)),
+    )
+
+
+def test_a_cycle_may_go_through_a_recurrent_node() -> None:
+    net = recurrent()
+    assert list(net) == ["input", "direct", "before", "all", "sum", "out"]
+    assert net.consumers("out") == ("before",)
+    assert net.inputs("before") == ("out",)
+    assert net.edit().finish().hash == net.hash
+
+
+def test_recurrent_text_golden(golden: Callable[[str, str], None]) -> None:
+    golden("recurrent.txt", to_text(PassManager((Retime(),)).run(Quantize().run(lower(recurrent())))))
 
 
 def test_a_node_may_read_another_twice() -> None:

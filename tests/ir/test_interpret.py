@@ -13,8 +13,10 @@ from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret, linear, saturated
 from neurocompile.ir.nodes import (
+    Add,
     Array,
     Conv2d,
+    Delay,
     DirectEncoder,
     FixedPoint,
     Input,
@@ -23,9 +25,12 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
+    Scale,
     Soma,
     Threshold,
 )
+from neurocompile.ir.verify import verify
 from neurocompile.random import uniform24
 from tests.ir import scalar
 from tests.networks import integer_networks, networks, samples_for
@@ -150,6 +155,39 @@ def test_a_spiking_output_is_the_sum_of_its_spikes() -> None:
     node = Neuron(threshold=np.array(1.0), spikes="graded")
     trace = interpret(one_soma(node, 3), np.array([3.5, 2, 0])[None, :, None])
     assert trace.outputs["soma"].tolist() == [[5]]
+
+
+def looped(weight: int, stage: str) -> Graph:
+    """A neuron of threshold 3 that adds up its input and ``weight`` times its own last spike; a readout counts."""
+    chip = stage == "mapped"
+    fixed = FixedPoint(decay_bits=1)
+    whole = {"leak": np.array(2), "current_leak": np.array(0), "bias": np.array(0), "fixed": fixed}
+    one = {"weight_bits": 8, "weight": np.array(1)}
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=(1,)), ()), ("direct", DirectEncoder(scale=1.0, low=-9, high=9), ("input",)),
+        ("wait", Delay(steps=1), ("direct",)), ("in", Scale(**one), ("wait" if chip else "direct",)),
+        ("before", Recurrent(shape=(1,)), ("soma",)),
+        ("back", Scale(weight=np.array(weight), weight_bits=8), ("before",)), ("sum", Add(), ("in", "back")),
+        ("soma", Neuron(threshold=np.array(3), reset_value=np.array(0), phase=int(chip), **whole), ("sum",)),
+        ("later", Delay(steps=1), ("soma",)), ("count", Scale(**one), ("later" if chip else "soma",)),
+        ("readout", Readout(phase=2 * int(chip), **whole), ("count",)),
+    ]  # fmt: skip
+    kept = [(name, node, sources) for name, node, sources in nodes if chip or not isinstance(node, Delay)]
+    graph = Graph("looped", stage, 4, kept, ("readout",))
+    verify(graph)
+    return graph
+
+
+@pytest.mark.parametrize("stage", ["integer", "mapped"])
+def test_recurrence_by_hand(stage: str) -> None:
+    """The last spike of the first sample is not felt by the second, in logical time or on a chip."""
+    samples = np.array([[4, 0, 0, 1], [3, 0, 0, 1]])[..., None]
+    # first u: 4 -> 1 | 1+3=4 -> 1 | 1+3=4 -> 1 | 1+3+1=5 -> spike; second: 3 not above | 3 | 3 | 4
+    trace = interpret(looped(3, stage), samples)
+    assert trace.events["soma"][..., 0].tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]
+    assert trace.outputs["readout"].tolist() == [[4], [1]]
+    # a spike holds back the next: u: 4 -> 1 | 1-3=-2 | -2 | -1
+    assert interpret(looped(-3, stage), samples).events["soma"][0, :, 0].tolist() == [1, 0, 0, 0]
 
 
 def test_integer_arithmetic_by_hand() -> None:

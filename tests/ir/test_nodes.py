@@ -24,6 +24,7 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Scale,
     SumPool2d,
     Threshold,
@@ -85,6 +86,8 @@ WRONG: list[tuple[Callable[[], Node], str]] = [
     (lambda: norm(variance=np.array([1.0, -1.0])), r"variance \+ epsilon must be positive"),
     (lambda: norm(epsilon=float("nan")), r"variance \+ epsilon must be positive"),
     (lambda: Delay(steps=0), "Delay.steps is 0"),
+    (lambda: Recurrent(shape=()), r"Recurrent.shape is \(\); every size must be at least 1"),
+    (lambda: Recurrent(shape=(2, 0)), r"Recurrent.shape is \(2, 0\)"),
 ]  # fmt: skip
 
 
@@ -104,6 +107,7 @@ MISFITS: list[tuple[Node, tuple[tuple[int, ...], ...], str]] = [
     (Scale(weight=ones(3)), ((4, 2, 2),), r"Scale.weight has shape \(3,\)"),
     (AvgPool2d(kernel=(3, 3), stride=(1, 1)), ((1, 2, 5),), "window of 3"),
     (norm(), ((3, 4, 4),), r"BatchNorm.gamma has shape \(2,\), needs \(3,\)"),
+    (Recurrent(shape=(2,)), ((3,),), r"Recurrent.shape is \(2,\), but it reads \(3,\); they must be the same"),
     (Add(), ((2,), (3,)), r"inputs have shapes \(2,\), \(3,\); they must be the same"),
     (Neuron(threshold=ones(3)), ((2, 2, 2),), r"must be a scalar, \(2,\) or \(2, 2, 2\)"),
     (Readout(bias=ones(2, 2)), ((2, 3),), r"Readout.bias has shape \(2, 2\)"),

@@ -25,6 +25,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     Scale,
     Soma,
     SumPool2d,
@@ -112,6 +113,14 @@ ENDS: list[tuple[Graph, str]] = [
     (
         net("traced", ("mid", Readout(), ("direct",)), ("fc", LIN, ("mid",)), ("out", FLOAT, ("fc",))),
         "mid: a Readout is read by fc; readouts never fire, use a neuron",
+    ),
+    (
+        net("traced", ("back", Recurrent(shape=(2,)), ("direct",)), ("out", FLOAT, ("back",))),
+        r"back: a Recurrent reads direct \(DirectEncoder\); it must read a spiking neuron itself",
+    ),
+    (
+        net("traced", ("out", FLOAT, ("direct",)), ("back", Recurrent(shape=(2,)), ("out",))),
+        "back: nobody reads this Recurrent; remove it or make it an output",
     ),
 ]
 
@@ -205,6 +214,36 @@ def test_phases_and_delays_agree(phase: int, steps: int) -> None:
     graph = projected(Delay(steps=steps), DENSE, stage="mapped", soma=replace(INTEGER, phase=phase))
     with pytest.raises(GraphError, match=f"out: phase {phase}, but spikes of direct .* arrive after {steps} steps"):
         verify(graph)
+
+
+def looped(*operators: Node, stage: str, soma: Soma) -> Graph:
+    """``projected(DENSE)`` in chip time, and the operators from the soma back to itself."""
+    nodes: list[Triple] = [("back0", operators[0], ("out",))]
+    nodes += [(f"back{number}", node, (f"back{number - 1}",)) for number, node in enumerate(operators[1:], start=1)]
+    chip = [("wait", Delay(steps=1), ("direct",))] if stage == "mapped" else []
+    return net(
+        stage, *chip, ("op", DENSE, ("wait" if chip else "direct",)), *nodes, ("sum", Add(), ("op", nodes[-1][0])),
+        ("out", soma, ("sum",)),
+    )  # fmt: skip
+
+
+BACK = Recurrent(shape=(2,))
+
+
+@pytest.mark.parametrize("stage", ["traced", "fused", "spiking", "integer", "mapped"])
+def test_recurrence_is_legal_at_every_stage(stage: str) -> None:
+    soma = replace(INTEGER, phase=int(stage == "mapped")) if stage in ("integer", "mapped") else FLOAT
+    verify(looped(BACK, DENSE, stage=stage, soma=soma))
+
+
+def test_a_recurrent_projection_has_its_own_step_and_no_other() -> None:
+    soma = replace(INTEGER, phase=1)
+    with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 2 steps"):
+        verify(looped(BACK, Delay(steps=1), DENSE, stage="mapped", soma=soma))
+    two = Recurrent(shape=(2,))
+    nodes: list[Triple] = [("first", FLOAT, ("op",)), ("back", BACK, ("first",)), ("again", two, ("back",))]
+    with pytest.raises(GraphError, match="again: a Recurrent reads back"):
+        verify(net("fused", ("op", DENSE, ("direct",)), *nodes, ("out", FLOAT, ("again",))))
 
 
 def test_every_projection_takes_a_step() -> None:

@@ -24,6 +24,7 @@ from neurocompile.ir.nodes import (
     Node,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Scale,
     Soma,
     SumPool2d,
@@ -136,6 +137,29 @@ def residual(encoder: Node | None = None) -> Graph:
             ("out", readout(), ("fc",)),
         ],
         ("out",),
+    )
+
+
+@functools.cache
+def recurrent() -> Graph:
+    """A convolution whose neurons reach each other by a convolution, then a layer of neurons joined all to all."""
+    return build(
+        [
+            ("x", Input(shape=(2, 4, 4)), ()),
+            ("code", PoissonEncoder(), ("x",)),
+            ("c1", conv(4, 2), ("code",)),
+            ("n1.before", Recurrent(shape=(4, 4, 4)), ("n1",)),
+            ("n1.back", conv(4, 4), ("n1.before",)),
+            ("n1.sum", Add(), ("c1", "n1.back")),
+            ("n1", neuron(), ("n1.sum",)),
+            ("flat", Flatten(), ("n1",)),
+            ("fc", dense(12, 64), ("flat",)),
+            ("n2.before", Recurrent(shape=(12,)), ("n2",)),
+            ("n2.back", dense(12, 12), ("n2.before",)),
+            ("n2.sum", Add(), ("fc", "n2.back")),
+            ("n2", neuron(), ("n2.sum",)),
+        ],
+        ("n2",),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_cases import LIMITS, a_profile, conv, dense, neuron, one_layer, readout, residual
+from mapping_cases import LIMITS, a_profile, conv, dense, neuron, one_layer, readout, recurrent, residual
 from test_synapses import matrix_of, slow_lists, words
 
 from neurocompile.errors import CapacityError
@@ -125,6 +125,20 @@ def test_tight_limits_are_kept(limits: dict[str, int], shared: bool) -> None:
     pieces = partition(graph, profile)
     assert len(pieces) > 4
     check(graph, pieces, limits, profile)
+
+
+@pytest.mark.parametrize("limits", [{}, {"neurons": 9}, {"axons_out": 40}, {"neurons": 20, "axons_out": 60}])
+def test_spikes_that_come_back_take_axons_too(limits: dict[str, int]) -> None:
+    """The more pieces a population is cut into, the more of them its own spikes reach."""
+    profile = a_profile(limits=limits)
+    pieces = partition(recurrent(), profile)
+    check(recurrent(), pieces, limits, profile)
+
+
+def test_a_loop_that_no_cut_can_fit_is_refused() -> None:
+    """Joined all to all, a piece needs an axon for each neuron of the population, however small the piece."""
+    with pytest.raises(CapacityError, match=r"n\d: a core with a single neuron of it needs \d+ output axons, limit 11"):
+        partition(recurrent(), a_profile(limits={"axons_out": 11}))
 
 
 def test_a_soma_behind_a_flatten_is_cut_along_its_one_axis() -> None:

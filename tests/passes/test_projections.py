@@ -23,6 +23,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     Scale,
     SumPool2d,
     Threshold,
@@ -297,3 +298,67 @@ def test_too_many_paths_are_refused() -> None:
         last = f"sum{number}"
     with pytest.raises(GraphError, match="2,048 different paths of sums lead here, limit 1,024; put neurons"):
         SplitProjections().run(net(*nodes, ("out", lif(), (last,)), shape=(1, 2, 2)))
+
+
+def test_recurrent_projections_are_chains_of_their_own() -> None:
+    """What two read, through sums and twice, becomes a chain for each, led by a Recurrent."""
+    back, all_to_all = Recurrent(shape=(2,)), Linear(weight=quarters(2, 2), bias=quarters(2, seed=3))
+    after = split(
+        ("back", back, ("one",)),
+        ("both", Add(), ("back", "back")),
+        ("all", all_to_all, ("both",)),
+        ("sum", Add(), ("direct", "all")),
+        ("one", lif(0.5), ("sum",)),
+        ("beside", Add(), ("one", "all")),
+        ("out", lif(0.5), ("beside",)),
+    )
+    assert chains(after) == {
+        "one": ["direct > Scale", "one > Recurrent > Linear"],
+        "out": ["one > Scale", "one > Recurrent > Linear"],
+    }
+    one = after.node("one")
+    assert isinstance(one, Neuron)
+    assert one.bias.tolist() == all_to_all.bias.tolist()
+
+
+def test_pools_and_flattens_of_what_comes_back() -> None:
+    after = split(
+        ("lif", lif(0.5), ("direct",)),
+        ("back", Recurrent(shape=(2, 4, 4)), ("lif",)),
+        ("pool", POOL, ("back",)),
+        ("flat", Flatten(), ("pool",)),
+        ("fc", Linear(weight=quarters(3, 8)), ("flat",)),
+        ("out", lif(0.5), ("fc",)),
+        shape=(2, 4, 4),
+    )
+    assert chains(after)["out"] == ["lif > Recurrent > SumPool2d > Flatten > Linear"]
+
+
+LOOP: tuple[Triple, ...] = (
+    ("back", Recurrent(shape=(2,)), ("out",)),
+    ("all", Linear(weight=quarters(2, 2), bias=quarters(2, seed=3)), ("back",)),
+)
+
+
+def test_in_one_time_step_nothing_comes_back_but_a_bias() -> None:
+    after = split(*LOOP, ("sum", Add(), ("direct", "all")), ("out", lif(0.5), ("sum",)), steps=1)
+    assert chains(after) == {"out": ["direct > Scale"]}
+    out = after.node("out")
+    assert isinstance(out, Neuron)
+    assert out.bias.tolist() == quarters(2, seed=3).tolist()
+
+
+def test_what_only_recurrence_feeds_or_reads_has_no_place_in_one_time_step() -> None:
+    own: tuple[Triple, ...] = (*LOOP, ("out", lif(0.5), ("all",)), ("seen", lif(0.5), ("direct",)))
+    assert chains(split(*own, outputs=("out", "seen")))["out"] == ["out > Recurrent > Linear"]
+    with pytest.raises(GraphError, match="out: only recurrent connections feed it, which bring nothing in one time st"):
+        SplitProjections().run(net(*own, outputs=("out", "seen"), stage="fused", steps=1))
+    beside: tuple[Triple, ...] = (
+        ("aside", lif(0.5), ("direct",)),
+        ("back", Recurrent(shape=(2,)), ("aside",)),
+        ("sum", Add(), ("direct", "back")),
+        ("out", lif(0.5), ("sum",)),
+    )
+    assert chains(split(*beside))["out"] == ["direct > Scale", "aside > Recurrent > Scale"]
+    with pytest.raises(GraphError, match="aside: only recurrent connections read it, which bring nothing in one time"):
+        SplitProjections().run(net(*beside, stage="fused", steps=1))

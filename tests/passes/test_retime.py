@@ -8,7 +8,7 @@ import pytest
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import Add, Delay, Linear, Neuron, Readout, Soma
+from neurocompile.ir.nodes import Add, Delay, Linear, Neuron, Readout, Recurrent, Soma
 from neurocompile.ir.verify import verify
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.retime import Retime
@@ -86,6 +86,68 @@ def test_a_skip_beyond_what_the_chip_delays_is_refused_with_its_path() -> None:
         "the chip delays by at most 3; shorten the skip, or put a neuron on its way",
     ):
         Retime(max_delay_steps=3).run(graph)
+
+
+def brought_back(*edges: tuple[str, str], steps: int = 4) -> Graph:
+    """direct -> a -> c -> out and direct -> b -> out, plus a recurrent projection for each (source, target) of
+    ``edges``: an integer graph."""
+    somas: dict[str, list[str]] = {"a": ["direct"], "b": ["direct"], "c": ["a"], "out": ["b", "c"]}
+    nodes: list[Triple] = []
+    for seed, (name, sources) in enumerate(somas.items()):
+        ends = []
+        for place, source in enumerate(sources):
+            layer = Linear(weight=quarters(2, 2, seed=4 * seed + place) + np.eye(2))
+            nodes.append((f"{source}.{name}", layer, (source,)))
+            ends.append(f"{source}.{name}")
+        for source, target in edges:
+            if target == name:
+                back, synapses = f"{source}.before.{name}", f"{source}.back.{name}"
+                nodes.append((back, Recurrent(shape=(2,)), (source,)))
+                nodes.append((synapses, Linear(weight=quarters(2, 2, seed=seed) * 4), (back,)))
+                ends.append(synapses)
+        nodes += [(f"{name}.in", Add(), tuple(ends)), (name, lif(0.5), (f"{name}.in",))]
+    return Quantize(Numerics(weight_bits=4)).run(lower(net(*nodes, steps=steps)))
+
+
+RECURRENT: dict[str, tuple[list[tuple[str, str]], dict[str, int], dict[str, int]]] = {
+    "to itself": ([("a", "a")], {"a": 1, "b": 1, "c": 2, "out": 3}, {}),
+    "to those beside": ([("a", "b"), ("b", "a")], {"a": 1, "b": 1, "c": 2, "out": 3}, {}),
+    "to a later one": ([("a", "out")], {"a": 1, "b": 1, "c": 2, "out": 3}, {"a.back.out.delay": 2}),
+    # nothing leads from b to a or c, so b can wait for c
+    "to an earlier one beside": ([("c", "b")], {"a": 1, "b": 2, "c": 2, "out": 3}, {}),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_projection_has_a_step_of_its_own(name: str) -> None:
+    edges, expected, waits = RECURRENT[name]
+    graph = brought_back(*edges)
+    after = Retime().run(graph)
+    verify(after)
+    assert phases(after) == expected
+    assert {name: steps for name, steps in delays(after).items() if ".back." in name} == waits
+    stream = samples_of(graph, 6)
+    assert_same(graph, after, stream)
+    felt, alone = interpret(graph, stream), interpret(brought_back(), stream)
+    assert all((felt.events[target] != alone.events[target]).any() for _, target in edges)
+
+
+@pytest.mark.parametrize(
+    ("edges", "path"),
+    [([("c", "a")], "a -> c -> a"), ([("out", "a"), ("b", "b")], "a -> c -> out -> a")],
+)
+def test_what_comes_from_further_on_is_refused_with_its_path(edges: list[tuple[str, str]], path: str) -> None:
+    graph = brought_back(*edges)
+    assert interpret(graph, samples_of(graph)).events["out"].any()  # in logical time it has a meaning
+    with pytest.raises(GraphError) as refusal:
+        Retime().run(graph)
+    loop = path.split(" -> ")[1:]
+    turns = [[*loop[place:], *loop[:place], loop[place]] for place in range(len(loop))]
+    assert str(refusal.value) in [
+        f"{turn[0]}: its spikes come back by {' -> '.join(turn)}, which takes {len(loop)} time steps on a chip, one "
+        "for each projection, and fewer in the network; let recurrent connections come from the layer that they feed"
+        for turn in turns
+    ]
 
 
 def test_nothing_else_changes() -> None:

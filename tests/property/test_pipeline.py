@@ -22,6 +22,7 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Readout,
+    Recurrent,
     Threshold,
 )
 from neurocompile.ir.verify import verify
@@ -49,6 +50,7 @@ def assert_gone(name: str, graph: Graph) -> None:
             for layer in map(graph.node, graph.of_kind(Conv2d, Linear)):
                 assert isinstance(layer, (Conv2d, Linear))
                 assert layer.bias is None
+            assert graph.timesteps > 1 or not graph.of_kind(Recurrent)
         case _:
             raise AssertionError(name)
 

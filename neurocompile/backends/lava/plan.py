@@ -76,14 +76,15 @@ def plan(graph: Graph, *, use_stock: bool = True) -> Plan:
                 "lower --bits or split the layer"
             )
         for projection, sums in zip(population.projections, ranges, strict=True):
-            block = _projection(graph, projection, sums, use_stock)
+            block = _projection(graph, projection, population.soma.phase, sums, use_stock)
             blocks[block.name] = block  # somas that read one chain share its block
         for block in _soma(graph, population, inputs, use_stock):
             blocks[block.name] = block
     return Plan(tuple(blocks.values()))
 
 
-def _projection(graph: Graph, projection: Projection, sums: Interval, use_stock: bool) -> Block:
+def _projection(graph: Graph, projection: Projection, phase: int, sums: Interval, use_stock: bool) -> Block:
+    """``phase``: of the soma, which is the same for all that read the chain."""
     name = projection.names[-1]  # two chains never end in one node
     sent = sent_range(graph, projection.source)
     settings = stock.dense(projection, *sent, sums) if use_stock else _SWITCHED_OFF
@@ -95,7 +96,13 @@ def _projection(graph: Graph, projection: Projection, sums: Interval, use_stock:
             pooled *= math.prod(node.kernel)
     exact = max(sums.bits, pooled.bit_length() + 1) <= _FLOAT32_BITS
     number = np.float32 if exact else np.float64
-    own = {"projection": projection, "size": sums.low.size, "number": number}
+    own = {
+        "projection": projection,
+        "size": sums.low.size,
+        "number": number,
+        "phase": phase,
+        "timesteps": graph.timesteps,
+    }
     note = f"{number.__name__}, delay {projection.steps}; not Dense: {settings}"
     return Block(name, "Projection", name, (projection.source,), own, note)
 

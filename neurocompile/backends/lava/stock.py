@@ -105,6 +105,8 @@ def dense(projection: Projection, low: int, high: int, sums: Interval) -> Settin
     operators = [node for node in projection.operators if not isinstance(node, Flatten)]
     if len(operators) != 1 or not isinstance(operators[0], Linear):
         return "it is not one matrix"
+    if projection.recurrent:
+        return "its sums are dropped when a new sample begins"
     if projection.steps != 1:
         return f"its delay is {projection.steps}"
     if operators[0].weight_exponent:

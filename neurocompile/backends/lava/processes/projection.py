@@ -22,11 +22,15 @@ from neurocompile.ir.populations import Projection as Chain
 class Projection(AbstractProcess):  # type: ignore[misc]  # Lava has no types
     """Sends at each step the sums of what it received ``projection.steps`` steps earlier, zeros before.
 
-    ``number`` is the floating type that holds all sums exactly: so each step is one fast matrix product.
+    ``number`` is the floating type that holds all sums exactly: so each step is one fast matrix product. A recurrent
+    projection sends zeros when a new sample reaches its soma, every ``timesteps`` steps from step ``phase`` on: what
+    would arrive then are spikes of the last sample.
     """
 
-    def __init__(self, *, name: str, projection: Chain, size: int, number: type[np.floating[Any]]) -> None:
-        super().__init__(name=name, projection=projection, number=number)
+    def __init__(
+        self, *, name: str, projection: Chain, size: int, number: type[np.floating[Any]], phase: int, timesteps: int
+    ) -> None:
+        super().__init__(name=name, projection=projection, number=number, phase=phase, timesteps=timesteps)
         self.s_in = InPort(shape=(int(np.prod(projection.source_shape)),))
         self.a_out = OutPort(shape=(size,))
 
@@ -41,6 +45,9 @@ class ProjectionModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no
         super().__init__(proc_params)
         chain: Chain = proc_params["projection"]
         self.number = proc_params["number"]
+        self.recurrent = chain.recurrent
+        self.arrival = proc_params["phase"]  # `phase` is an attribute of Lava's own
+        self.timesteps = proc_params["timesteps"]
         self.source_shape = (1, *chain.source_shape)
         nodes = (
             dataclasses.replace(node, weight=node.weight.astype(self.number)) if isinstance(node, WEIGHTED) else node
@@ -55,5 +62,7 @@ class ProjectionModel(PyLoihiProcessModel):  # type: ignore[misc]  # Lava has no
 
     def run_spk(self) -> None:
         slot = self.time_step % len(self.under_way)
-        self.a_out.send(self.under_way[slot])
+        begins = (self.time_step - 1 - self.arrival) % self.timesteps == 0  # Lava counts steps from 1
+        arriving = self.under_way[slot]
+        self.a_out.send(np.zeros_like(arriving) if self.recurrent and begins else arriving)
         self.under_way[slot] = self.sums(self.s_in.recv())
