@@ -2,21 +2,22 @@
 
 A layer is computed for all time steps before the next begins: without recurrence, what a population sends at any step
 depends on earlier populations alone. So all steps of a sample go through a product together, as frames of one batch;
-and what is the same at every step (direct encoding, and stateless layers behind it) goes through once.
+and what is the same at every step (direct encoding, and stateless layers behind it) goes through once. The layers of a
+loop are computed together, step by step.
 
 Inside, what populations send is (samples, steps or 1, neurons) with channels fastest; one step stands for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurocompile.backends.functional.plan import Layer, Plan
+from neurocompile.backends.functional.plan import Layer, Plan, loops
 from neurocompile.backends.functional.products import Product
 from neurocompile.backends.functional.somas import channels_first, channels_last
 from neurocompile.ir.interpret import Trace, encode
@@ -37,74 +38,115 @@ def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, give
         values = encode(graph, name, samples, first_sample)
         same = samples.shape[1] == 1 and isinstance(graph.node(name), DirectEncoder)
         sent[name] = _inward(values[:, :1] if same else values, plan.dtypes[name])
-    for index, layer in enumerate(plan.layers):
-        if layer.dtype is None:
-            outputs[layer.name] = _membranes(layer, sent, steps)
+    for index, group in enumerate(plan.groups):
+        if loops(group):
+            results = _together(group, sent, steps, given)
         else:
-            replacement = given.get(layer.name)
-            result = _spikes(layer, sent, steps) if replacement is None else _inward(replacement, layer.dtype)
+            (layer,) = group
+            results = {layer.name: _alone(layer, sent, steps, given)}
+        for layer in group:
+            result, shape = results[layer.name], layer.population.shape
+            if not layer.sends:
+                outputs[layer.name] = channels_first(result[:, 0], shape)
+                continue
             sent[layer.name] = result
             if layer.name in graph.outputs:
                 sums = result.sum(axis=1, dtype=np.int64) * (steps // result.shape[1])
-                outputs[layer.name] = channels_first(sums, layer.population.shape)
+                outputs[layer.name] = channels_first(sums, shape)
         for name in plan.finished(index) & sent.keys():
             values = sent.pop(name)
             if events:
-                whole = np.broadcast_to(values, (len(values), steps, values.shape[2]))
-                kept[name] = channels_first(whole, graph.shape(name))
+                kept[name] = channels_first(_every_step(values, steps), graph.shape(name))
     return Trace({name: outputs[name] for name in graph.outputs}, {name: kept[name] for name in plan.dtypes if events})
 
 
-def _spikes(layer: Layer, sent: Mapping[str, Array], timesteps: int) -> Array:
-    """What a layer sends."""
-    sources = [sent[product.projection.source] for product in layer.products]
+def _alone(layer: Layer, sent: Mapping[str, Array], timesteps: int, given: Mapping[str, Array]) -> Array:
+    """What a layer sends in a whole presentation; a readout's last membrane, as one step."""
+    if layer.name in given:
+        return _inward(given[layer.name], layer.dtype)
+    sources = [_arriving(product, sent, timesteps) for product in layer.products]
     count, steps = len(sources[0]), timesteps
     if layer.stateless:
         steps = max(source.shape[1] for source in sources)
     if layer.fused is not None:
         return _outward(layer.fused(_frames(layer.products[0], sources[0])), count)
-    spikes = np.empty((count, steps, layer.population.neurons), layer.dtype)
-    at_once, part = layer.parts(timesteps)
+    result = np.empty((count, steps if layer.sends else 1, layer.population.neurons), layer.dtype)
+    at_once, part = layer.parts(steps)
     for s in range(0, count, at_once):
         few = [source[s : s + at_once] for source in sources]
         state = layer.runner.begin(len(few[0]), whole=part >= steps)
-        for t, x in _sums(layer, few, steps, part):
-            now = spikes[s : s + at_once, t : t + part]
-            layer.runner.advance(x, now.shape[1], now, state)
-    return spikes
+        # what is the same at every step is multiplied once
+        steady = [_sums(product, source) if source.shape[1] == 1 else None
+                  for product, source in zip(layer.products, few, strict=True)]  # fmt: skip
+        for t in range(0, steps, part):
+            terms = [
+                _sums(product, source[:, t : t + part]) if same is None else same
+                for product, source, same in zip(layer.products, few, steady, strict=True)
+            ]
+            now = result[s : s + at_once, t : t + part] if layer.sends else result[s : s + at_once]
+            _advance(layer, terms, min(part, steps - t), now, state)
+    return result
 
 
-def _membranes(layer: Layer, sent: Mapping[str, Array], timesteps: int) -> Array:
-    """The membrane of a readout after its last step, (N, *shape)."""
-    sources = [sent[product.projection.source] for product in layer.products]
-    count = len(sources[0])
-    membranes = np.empty((count, *layer.population.shape), np.int64)
-    at_once, part = layer.parts(timesteps)
-    for s in range(0, count, at_once):
-        few = [source[s : s + at_once] for source in sources]
-        state = layer.runner.begin(len(few[0]), whole=part >= timesteps)
-        for t, x in _sums(layer, few, timesteps, part):
-            layer.runner.advance(x, min(part, timesteps - t), None, state)
-        membranes[s : s + at_once] = state.membrane
-    return membranes
+def _together(
+    group: tuple[Layer, ...], sent: Mapping[str, Array], steps: int, given: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What the layers of a loop send: all of them step by step."""
+    names = {layer.name for layer in group}
+    count = len(next(iter(sent.values())))
+    results: dict[str, Array] = {}
+    outer: dict[int, Array] = {}
+    for layer in group:
+        shape = (count, steps if layer.sends else 1, layer.population.neurons)
+        forced = given.get(layer.name)
+        results[layer.name] = np.zeros(shape, layer.dtype) if forced is None else _inward(forced, layer.dtype)
+        for product in layer.products:
+            if product.projection.source not in names:
+                outer[id(product)] = _arriving(product, sent, steps)
+    layers = [(layer, layer.runner.begin(count, whole=False)) for layer in group if layer.name not in given]
+    for t in range(steps):
+        for layer, state in layers:
+            terms = []
+            for product in layer.products:
+                if id(product) in outer:
+                    source = outer[id(product)]
+                    now = source[:, t : t + 1] if source.shape[1] > 1 else source
+                else:
+                    source = results[product.projection.source]
+                    at = t - 1 if product.projection.recurrent else t
+                    now = source[:, at : at + 1] if at >= 0 else np.zeros_like(source[:, :1])
+                terms.append(_sums(product, now))
+            result = results[layer.name]
+            _advance(layer, terms, 1, result[:, t : t + 1] if layer.sends else result, state)
+    return results
 
 
-def _sums(layer: Layer, sources: list[Array], steps: int, part: int) -> Iterator[tuple[int, Array]]:
-    """The synaptic sums (samples, steps or 1, neurons) of each ``part`` of the presentation, and where it begins."""
-    steady = {
-        id(product): _outward(product(_frames(product, source)), len(source))
-        for product, source in zip(layer.products, sources, strict=True)
-        if source.shape[1] == 1
-    }
-    for t in range(0, steps, part):
-        total: Array | None = None
-        for product, source in zip(layer.products, sources, strict=True):
-            term = steady.get(id(product))
-            if term is None:
-                term = _outward(product(_frames(product, source[:, t : t + part])), len(source))
-            total = term if total is None else np.add(total, term, dtype=layer.sum_dtype, casting="unsafe")
-        assert total is not None
-        yield t, total
+def _arriving(product: Product, sent: Mapping[str, Array], steps: int) -> Array:
+    """What the source of a product sends; through a recurrent connection, what it sent at the step before."""
+    values = sent[product.projection.source]
+    if not product.projection.recurrent:
+        return values
+    return np.concatenate([np.zeros_like(values[:, :1]), _every_step(values, steps)[:, :-1]], axis=1)
+
+
+def _every_step(values: Array, steps: int) -> Array:
+    return np.broadcast_to(values, (len(values), steps, values.shape[2]))
+
+
+def _sums(product: Product, source: Array) -> Array:
+    return _outward(product(_frames(product, source)), len(source))
+
+
+def _advance(layer: Layer, terms: list[Array], steps: int, sent: Array, state: Any) -> None:
+    """Give a soma the sum of its products; ``sent`` is where the steps' spikes belong."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = np.add(total, term, dtype=layer.sum_dtype, casting="unsafe")
+    # the loops are compiled for arrays without gaps
+    whole = sent if sent.flags.c_contiguous else np.empty(sent.shape, sent.dtype)
+    layer.runner.advance(total, steps, whole, state)
+    if whole is not sent:
+        sent[:] = whole
 
 
 def _frames(product: Product, values: Array) -> Tensor:

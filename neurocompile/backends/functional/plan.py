@@ -23,23 +23,28 @@ _PART_BYTES = 2 << 20
 _MOST_PARTS = 16
 # of a sample while it is encoded: float64 as given and scaled, the draw of a Poisson encoder, int64
 _ENCODING_BYTES = 32
+_STATE_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Layer:
     """A population made ready. ``fused``: the product's kernel itself compares, and gives the spikes.
-    ``sum_dtype`` holds the sum of all products; ``dtype`` what the soma sends (None for a readout)."""
+    ``sum_dtype`` holds the sum of all products, ``dtype`` what the soma sends, or a readout's membrane."""
 
     population: Population
     products: tuple[Product, ...]
     sum_dtype: np.dtype[Any]
     runner: SomaRunner
     fused: Operator | None
-    dtype: np.dtype[Any] | None
+    dtype: np.dtype[Any]
 
     @property
     def name(self) -> str:
         return self.population.name
+
+    @property
+    def sends(self) -> bool:
+        return not isinstance(self.population.soma, Readout)
 
     @property
     def stateless(self) -> bool:
@@ -58,10 +63,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Plan:
-    """``dtypes``: what encoders and somas send, in the narrowest integers."""
+    """``groups``: the layers in order, each on its own, but those of a loop together.
+    ``dtypes``: what encoders and somas send, in the narrowest integers."""
 
     graph: Graph
-    layers: tuple[Layer, ...]
+    groups: tuple[tuple[Layer, ...], ...]
     dtypes: dict[str, np.dtype[Any]]
 
     @classmethod
@@ -70,16 +76,21 @@ class Plan:
         verify(graph)
         layers = tuple(_layer(graph, population) for population in populations(graph))
         dtypes = {name: narrowest(*sent_range(graph, name)) for name in graph.of_kind(*ENCODERS)}
-        return cls(graph, layers, dtypes | {layer.name: layer.dtype for layer in layers if layer.dtype is not None})
+        sent = {layer.name: layer.dtype for layer in layers if layer.sends}
+        return cls(graph, _groups(layers), dtypes | sent)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for group in self.groups for layer in group)
 
     @property
     def has_loops(self) -> bool:
         """Whether somas are stepped outside of torch's kernels, by loops that have one core; readouts are small."""
-        return any(layer.fused is None and layer.dtype is not None for layer in self.layers)
+        return any(layer.fused is None and layer.sends for layer in self.layers)
 
     def finished(self, index: int) -> set[str]:
-        """The senders that nobody reads after layer ``index``."""
-        later = set().union(*(layer.sources for layer in self.layers[index + 1 :]))
+        """The senders that nobody reads after group ``index``."""
+        later = set().union(*(layer.sources for group in self.groups[index + 1 :] for layer in group))
         return {name for name in self.dtypes if name not in later}
 
     def weight_bytes(self) -> int:
@@ -97,10 +108,10 @@ class Plan:
         size = {name: math.prod(self.graph.shape(name)) * steps * dtype.itemsize for name, dtype in self.dtypes.items()}
         alive = {name for name in size if name in self.graph.of_kind(*ENCODERS)}
         most = sum(math.prod(self.graph.shape(name)) for name in alive) * steps * _ENCODING_BYTES
-        for index, layer in enumerate(self.layers):
-            # sums of a pool stand beside what they are made of, in a type that may be wider
-            prepared = sum(size[source] for source in layer.sources if source in size)
-            alive |= {layer.name} & size.keys()
+        for index, group in enumerate(self.groups):
+            # sums of a pool, and the spikes of the step before, stand beside what they are made of
+            prepared = max(sum(size[source] for source in layer.sources) for layer in group)
+            alive |= {layer.name for layer in group} & size.keys()
             most = max(most, sum(size[name] for name in alive) + prepared)
             if not events:
                 alive -= self.finished(index)
@@ -109,13 +120,15 @@ class Plan:
     def part_bytes(self, batch: int) -> int:
         """What the part of a batch that is between products and soma takes at most."""
         most = 0
-        for layer in self.layers:
-            samples, steps = layer.parts(self.graph.timesteps)
-            samples = min(samples, batch)
-            frame_bytes = layer.population.neurons * layer.sum_dtype.itemsize
-            states = 0 if steps == self.graph.timesteps else layer.population.neurons * samples * 32
-            copies = len(layer.products) + 2
-            most = max(most, samples * steps * frame_bytes * copies + states)
+        for group in self.groups:
+            needed = 0
+            for layer in group:
+                samples, steps = (batch, 1) if loops(group) else layer.parts(self.graph.timesteps)
+                whole = steps == self.graph.timesteps
+                frame_bytes = layer.population.neurons * (layer.sum_dtype.itemsize * (len(layer.products) + 2))
+                state_bytes = 0 if whole else layer.population.neurons * _STATE_BYTES
+                needed += min(samples, batch) * (steps * frame_bytes + state_bytes)
+            most = max(most, needed)
         return most
 
     def explain(self) -> list[dict[str, Any]]:
@@ -133,6 +146,26 @@ class Plan:
         ]
 
 
+def loops(group: tuple[Layer, ...]) -> bool:
+    """Whether what a group sends comes back to it, so that it must be computed step by step."""
+    names = {layer.name for layer in group}
+    return any(layer.sources & names for layer in group)
+
+
+def _groups(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], ...]:
+    """Everything between the ends of a connection that leads back, or to itself, is one group."""
+    place = {layer.name: index for index, layer in enumerate(layers)}
+    group_of = list(range(len(layers)))
+    for index, layer in enumerate(layers):
+        last = max((place[source] for source in layer.sources if source in place), default=-1)
+        for between in range(index + 1, last + 1):
+            group_of[between] = group_of[index]
+    return tuple(
+        tuple(layer for layer, its in zip(layers, group_of, strict=True) if its == each)
+        for each in dict.fromkeys(group_of)
+    )
+
+
 def _state(layer: Layer) -> str:
     return f"{'none' if layer.stateless else 'membrane'}, {layer.runner.arithmetic}"
 
@@ -144,7 +177,7 @@ def _layer(graph: Graph, population: Population) -> Layer:
         make_product(graph, projection, sums) for projection, sums in zip(population.projections, ranges, strict=True)
     )
     soma = population.soma
-    dtype = None if isinstance(soma, Readout) else sent_dtype(soma)
+    dtype = np.dtype(np.int64) if isinstance(soma, Readout) else sent_dtype(soma)
     runner = make_runner(population, total, graph.timesteps)
     return Layer(population, products, _sum_dtype(products, total), runner, _fused(population, products), dtype)
 

@@ -1,7 +1,7 @@
 """Somas made ready to run for a batch: the loops where float64 is proved exact for them, else the interpreter's steps.
 
-Synaptic sums come as (samples, steps or 1, neurons), spikes go out as (samples, steps, neurons), and among the neurons
-of an image channels vary fastest, as the products of ``products.py`` lay them out.
+Synaptic sums come as (samples, steps or 1, neurons), what is sent goes out as (samples, steps, neurons), and among the
+neurons of an image channels vary fastest, as the products of ``products.py`` lay them out.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class SomaRunner(Protocol):
     def begin(self, samples: int, *, whole: bool) -> Any:
         """The state of a presentation that begins; ``whole`` where one ``advance`` will run all of its steps."""
 
-    def advance(self, x: Array, steps: int, spikes: Array | None, state: Any) -> None:
-        """Run ``steps`` time steps. A readout has no ``spikes``: its result is ``state.membrane``."""
+    def advance(self, x: Array, steps: int, sent: Array, state: Any) -> None:
+        """Run ``steps`` time steps and write what is sent at each. A readout writes its membrane; that of the last step
+        alone, where ``sent`` has room for one."""
 
 
 def sent_dtype(soma: Soma) -> np.dtype[Any]:
@@ -114,13 +115,12 @@ class NeuronLoop:
     def begin(self, samples: int, *, whole: bool) -> Array:
         return loops.no_states() if whole else np.zeros((samples, loops.STATES, self.neurons))
 
-    def advance(self, x: Array, steps: int, spikes: Array | None, state: Array) -> None:  # noqa: ARG002
-        assert spikes is not None
+    def advance(self, x: Array, steps: int, sent: Array, state: Array) -> None:  # noqa: ARG002
         rule = self.rule
         if self.plain and not len(state):
-            loops.run_plain_neurons(x, spikes, self.parameters, rule.unit, float(rule.at_or_above), rule.leaky_reset)
+            loops.run_plain_neurons(x, sent, self.parameters, rule.unit, float(rule.at_or_above), rule.leaky_reset)
         else:
-            loops.run_neurons(x, spikes, state, self.parameters, rule)
+            loops.run_neurons(x, sent, state, self.parameters, rule)
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,8 @@ class ThresholdLoop:
     def begin(self, samples: int, *, whole: bool) -> None:
         """Nothing is kept from one step to the next."""
 
-    def advance(self, x: Array, steps: int, spikes: Array | None, state: None) -> None:  # noqa: ARG002
-        assert spikes is not None
-        loops.run_thresholds(x, spikes, self.parameters, self.at_or_above, self.spikes, self.max_payload)
+    def advance(self, x: Array, steps: int, sent: Array, state: None) -> None:  # noqa: ARG002
+        loops.run_thresholds(x, sent, self.parameters, self.at_or_above, self.spikes, self.max_payload)
 
 
 @dataclass(frozen=True)
@@ -161,12 +160,11 @@ class Interpreted:
     def begin(self, samples: int, *, whole: bool) -> SomaState:  # noqa: ARG002
         return SomaState(self.soma, self.shape, samples, np.dtype(self.arithmetic))
 
-    def advance(self, x: Array, steps: int, spikes: Array | None, state: SomaState) -> None:
+    def advance(self, x: Array, steps: int, sent: Array, state: SomaState) -> None:
         for t in range(steps):
             frame = x[:, min(t, x.shape[1] - 1)]
-            sent = state.step(channels_first(frame, self.shape).astype(self.arithmetic))
-            if spikes is not None:
-                spikes[:, t] = channels_last(sent)
+            values = state.step(channels_first(frame, self.shape).astype(self.arithmetic))
+            sent[:, min(t, sent.shape[1] - 1)] = channels_last(values)
 
 
 def channels_first(flat: Array, shape: Shape) -> Array:
