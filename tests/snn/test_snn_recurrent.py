@@ -278,7 +278,7 @@ def test_a_trained_layer_is_compiled_spike_for_spike(tmp_path: Path) -> None:
 
     compile_graph(source.graph, load_target("loihi2-sim"), calibration=source.calibration).save(tmp_path / "program")
     program = Program.load(tmp_path / "program")
-    logical = run(program, x, labels=labels, backend="reference")
+    logical = run(program, x, labels=labels, record=True)
     assert logical.accuracy == 1
     chip = interpret(program.mapped, x.numpy())
     np.testing.assert_array_equal(chip.events["hidden.neuron"], logical.trace.events["hidden.neuron"])
