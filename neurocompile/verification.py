@@ -55,7 +55,7 @@ _EXACT_SAMPLES = 512
 _EXACT_OPERATIONS = 1 << 36
 _EXACT_BYTES = 1 << 29
 #: what the events of one part of the samples may take
-_PART_BYTES = 1 << 29
+_PART_BYTES = 1 << 28
 
 Watch = Callable[[str], Progress | None]
 
@@ -265,7 +265,7 @@ def _drift(
         if rest > 0:
             shown = _Part(part.first, part.samples[:rest])
             for count, predictions in enumerate(depth[:-1]):
-                # the first layers send what they send in integers, and the float network goes on from there
+                # the first layers send what they send in the integer network, and the float network goes on from there
                 given = {name: integer.events[name][:rest] for name in chain[:count]}
                 predictions.add(runs.trace(spiking, shown, given).outputs[first], wanted[:rest])
             depth[-1].add(result[:rest], wanted[:rest])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocompile.driver import compile_graph
+from neurocompile.driver import compile_graph, retarget
 from neurocompile.errors import InputError, NeurocompileError
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
@@ -127,6 +127,60 @@ def test_names_that_are_no_folder(name: str) -> None:
 def test_options_are_checked(bits: int) -> None:
     with pytest.raises(InputError, match=f"bits is {bits}; choose from 1 to 8"):
         Options(bits=bits)
+
+
+def test_how_weights_get_their_scales_is_remembered(program: Program, tmp_path: Path) -> None:
+    assert program.quantizer_choices == {"quantizer": "calibrated", "scales": "channel", "percentile": 99.9}
+    options = Options(quantizer="percentile", scales="tensor", percentile=90)
+    other = compile_graph(network(), load_target("loihi2-sim"), calibration=program.calibration, options=options)
+    other.save(tmp_path / "p")
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.options == options
+    assert loaded.summary()["quantizer"] == "percentile"
+    assert loaded.summary()["scales"] == "tensor"
+    assert retarget(loaded, loaded.profile).integer.hash == other.integer.hash
+    assert retarget(program, program.profile).integer.hash == program.integer.hash != other.integer.hash
+
+
+def test_a_target_may_choose_the_quantizer_and_the_user_overrules_it() -> None:
+    target = load_target("loihi2-sim")
+    chosen = target.model_copy(
+        update={"options": target.options.model_copy(update={"quantizer": "mse", "scales": "tensor"})}
+    )
+    assert compile_graph(network(), target).quantizer_choices["quantizer"] == "max"  # there are no samples
+    choices = compile_graph(network(), chosen).quantizer_choices
+    assert (choices["quantizer"], choices["scales"]) == ("mse", "tensor")
+    choices = compile_graph(network(), chosen, options=Options(quantizer="max", scales="channel")).quantizer_choices
+    assert (choices["quantizer"], choices["scales"]) == ("max", "channel")
+
+
+def test_a_folder_from_before_quantizers_were_a_choice(program: Program, tmp_path: Path) -> None:
+    """It followed the largest weight, whatever samples there were."""
+    options = Options(quantizer="max")
+    old = compile_graph(network(), load_target("loihi2-sim"), calibration=program.calibration, options=options)
+    old.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    document = json.loads(path.read_text())
+    document["options"] = {"bits": None, "reset_zero": False}
+    for name in ("quantizer", "scales"):
+        del document["target"]["options"][name]
+    path.write_text(json.dumps(document))
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.quantizer_choices == old.quantizer_choices
+    assert retarget(loaded, loaded.profile).integer.hash == old.integer.hash
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"quantizer": "best"}, "quantizer is 'best'"),
+        ({"scales": ""}, "scales is ''"),
+        ({"percentile": 0}, "percentile is 0"),
+    ],
+)
+def test_choices_of_the_quantizer_are_checked(choice: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Options(**choice)
 
 
 # ------------------------------------------------------------------------------------------------------------- damage

@@ -2,7 +2,8 @@
 
 The float network and the integer network as far as it is chosen run side by side on the samples, soma by soma in order
 of flow. A soma is measured with the spikes that its integer sources really send, and against the spikes that it sends
-in the float network, so that it makes up for some of the errors before it.
+in the float network, so that it makes up for some of the errors before it. Recurrent connections come from somas that
+are not chosen yet; they bring the spikes of the float network.
 
 Scales: of a few sizes per channel, the one with which the sums vary least around what the float weights would give; a
 constant difference is left to the threshold.
@@ -15,18 +16,20 @@ most neurons are silent most of the time it is best where a noisy channel falls 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.interpret import SomaState, check_samples, encode
-from neurocompile.ir.nodes import ENCODERS, Array, Neuron, Readout, Soma, Threshold, per_channel
+from neurocompile.ir.interpret import SomaState, check_samples, encode, interpret
+from neurocompile.ir.nodes import ENCODERS, Array, Neuron, Node, Readout, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 
 #: (projection, events (M, *source_shape)) -> sums (M, *shape), float64, as ``Projection.apply``
 Product = Callable[[Projection, Array], Array]
+#: (source, whether through recurrent connections) -> what arrives at every step, (N, T, *source_shape)
+Events = dict[tuple[str, bool], Array]
 
 #: more samples than this add little to what a channel's scale and threshold are chosen by
 MOST_SAMPLES = 64
@@ -43,15 +46,23 @@ class Calibration:
 
     def __init__(self, graph: Graph, encoded: Graph, samples: Array, product: Product) -> None:
         """``graph``: the float network; ``encoded``: the same with integer codes of analog input."""
-        values = check_samples(graph, samples)[: sample_count(graph)]
+        samples = samples[: sample_count(graph)]
+        values = check_samples(graph, samples)
         self._product = product
-        self._float = {name: encode(graph, name, values) for name in graph.of_kind(*ENCODERS)}
-        self._integer = {name: encode(encoded, name, values) for name in graph.of_kind(*ENCODERS)}
+        self._float: Events = {(name, False): encode(graph, name, values) for name in graph.of_kind(*ENCODERS)}
+        self._integer: Events = {(name, False): encode(encoded, name, values) for name in graph.of_kind(*ENCODERS)}
         self._last_reader = {
-            projection.source: population.name
+            (projection.source, projection.recurrent): population.name
             for population in populations(graph)
             for projection in population.projections
         }
+        recurrent = [name for name, through_recurrent in self._last_reader if through_recurrent]
+        if recurrent:
+            sent = interpret(graph, samples).events
+            for name in recurrent:
+                before = np.zeros_like(sent[name])
+                before[:, 1:] = sent[name][:, :-1]
+                self._float[name, True] = self._integer[name, True] = _compact(before, graph.node(name))
 
     def layer(self, population: Population) -> Layer:
         sums = _sums(population.projections, self._float, self._product)
@@ -60,13 +71,12 @@ class Calibration:
     def send(self, layer: Layer, quantized: Population) -> None:
         """Let the somas behind see what this one sends; what nobody reads any more is dropped."""
         name = quantized.name
-        if name in self._last_reader:
-            self._float[name] = _compact(layer.target, quantized.soma)
-            self._integer[name] = _compact(layer.response(quantized), quantized.soma)
-        for projection in quantized.projections:
-            if self._last_reader[projection.source] == name:
-                self._float.pop(projection.source, None)
-                self._integer.pop(projection.source, None)
+        if (name, False) in self._last_reader:
+            self._float[name, False] = _compact(layer.target, quantized.soma)
+            self._integer[name, False] = _compact(layer.response(quantized), quantized.soma)
+        for key in {(projection.source, projection.recurrent) for projection in quantized.projections}:
+            if self._last_reader[key] == name:
+                del self._float[key], self._integer[key]
 
 
 def sample_count(graph: Graph) -> int:
@@ -83,7 +93,7 @@ class Layer:
     population: Population
     sums: Array
     target: Array
-    events: Mapping[str, Array]
+    events: Events
     product: Product
     #: integer sums by the weights that gave them; these are kept too, so that their id stays theirs
     _known: dict[int, tuple[tuple[Projection, ...], Array]] = field(default_factory=dict)
@@ -157,11 +167,11 @@ class Layer:
         return self._known[key][1]
 
 
-def _sums(projections: Sequence[Projection], events: Mapping[str, Array], product: Product) -> Array:
+def _sums(projections: Sequence[Projection], events: Events, product: Product) -> Array:
     """The sum over projections at every step, (N, T, *shape)."""
     total: Array | None = None
     for projection in projections:
-        sent = events[projection.source]
+        sent = events[projection.source, projection.recurrent]
         flat = sent.reshape(-1, *sent.shape[2:])
         most = max(1, _MOST_SPREAD // _spread(projection))
         parts = [
@@ -203,7 +213,7 @@ def _difference(old: Projection, new: Projection, scale: Array, unit: float) -> 
     return replace(old, nodes=tuple(node if each is old.weighted else each for each in old.nodes))
 
 
-def _compact(events: Array, soma: Soma) -> Array:
+def _compact(events: Array, soma: Node) -> Array:
     """Spikes in few bytes."""
     graded = isinstance(soma, (Neuron, Threshold)) and soma.spikes == "graded"
     return events.astype(np.int32 if graded else np.int8)

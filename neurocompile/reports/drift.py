@@ -228,9 +228,9 @@ def render(report: Report) -> Group:
         *map(Text, _saturation_lines(report["saturation"])),
     ]
     if report["depth"]:
-        parts.append(_depth(report))
+        parts += [Text(), _depth(report)]
     if report["widths"]:
-        parts += _widths(report)
+        parts += [Text(), *_widths(report)]
     parts += [Text(), *map(Text, _engine_lines(report)), Text(), Text(report["conclusion"], style="bold")]
     return Group(*parts)
 
@@ -244,7 +244,7 @@ def _table(columns: Sequence[str], *, words: int = 1) -> Table:
 
 
 def _titled(title: str, table: Table) -> Group:
-    return Group(Text(), Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), table)
 
 
 def _layers(report: Report) -> Group:

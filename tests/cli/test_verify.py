@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cli_cases import Result
 
+from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.backends.lava import LavaBackend
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import Trace
 
 Cli = Callable[..., Result]
 LAVA = LavaBackend().unavailable()
@@ -128,6 +132,20 @@ def test_a_folder_of_samples_is_never_read_whole(cli: Cli, place: Path, monkeypa
     assert [engine.pop("samples") for engine in parts["engines"].values()] == [2, 2, 0]
     assert [engine.pop("samples") for engine in whole["engines"].values()] == [6, 6, 0]
     assert {**parts, "data": whole["data"]} == whole
+
+
+@pytest.mark.usefixtures("no_lava")
+def test_an_interruption_leaves_the_last_report_alone(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "program/drift.json").write_text("the last")
+    batches = FunctionalBackend.batches
+
+    def interrupted(self: FunctionalBackend, graph: Graph, *words: Any, **options: Any) -> Iterator[Trace]:
+        yield next(batches(self, graph, *words, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FunctionalBackend, "batches", interrupted)
+    cli(*VERIFY, "--json").refused("interrupted", status=130)
+    assert (place / "program/drift.json").read_text() == "the last"
 
 
 @pytest.mark.lava
