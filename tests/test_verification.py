@@ -407,6 +407,12 @@ def test_widths_are_refused_before_anything_runs(bits: tuple[int, ...], monkeypa
         verify_program(program_of(chain()), SAMPLES, bits=bits)
 
 
+def test_an_engine_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FunctionalBackend, "unavailable", lambda _: "numba is missing; install it")
+    with pytest.raises(InputError, match="numba is missing; install it"):
+        verify_program(program_of(chain()), SAMPLES)
+
+
 @pytest.mark.parametrize("limit", ["exact_limit", "sweep_limit"])
 def test_limits_are_refused_too(limit: str) -> None:
     with pytest.raises(InputError, match=f"{limit} is 0; give at least one sample"):
