@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurocompile.backends.base import Backend, Explains, Progress, Samples, Streams
+from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import InputError, ProfileError
@@ -108,9 +109,18 @@ def _compile(
     weight_bits = target.options.weight_bits if options.bits is None else options.bits
     numerics = numerics_of(profile, weight_bits, target.options.payload_bits)
     choices = options.quantizer_choices(target, calibrated=calibration is not None)
-    integer = PassManager((Quantize(numerics, calibration, **choices),), after_pass).run(spiking)
+    integer = PassManager((Quantize(numerics, calibration, **choices, **_fast_product()),), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
+
+
+def _fast_product() -> dict[str, Any]:
+    """The functional engine's product for the quantizer, where that engine can run."""
+    if FunctionalBackend().unavailable():
+        return {}
+    from neurocompile.backends.functional.products import fast_product
+
+    return {"product": fast_product}
 
 
 def lowering(options: Options) -> tuple[Pass, ...]:
@@ -195,8 +205,6 @@ def make_backend(name: str, *, memory_bytes: int | None = None) -> Backend:
     if memory_bytes is not None and name != "functional":
         raise InputError(f"--memory is for the functional engine, the backend is {name}; leave it out, or choose that")
     if name == "functional":
-        from neurocompile.backends.functional import FunctionalBackend
-
         backend: Backend = FunctionalBackend(memory_bytes=memory_bytes)
     elif name == "reference":
         backend = ReferenceBackend()
@@ -213,8 +221,6 @@ def make_backend(name: str, *, memory_bytes: int | None = None) -> Backend:
 
 def default_backend() -> str:
     """The fastest engine that can run here: "functional", or "reference" where torch or numba is missing."""
-    from neurocompile.backends.functional import FunctionalBackend
-
     return "reference" if FunctionalBackend().unavailable() else "functional"
 
 

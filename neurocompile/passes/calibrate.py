@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ from neurocompile.ir.interpret import SomaState, check_samples, encode, interpre
 from neurocompile.ir.nodes import ENCODERS, Array, Neuron, Node, Readout, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 
-#: (projection, events (M, *source_shape)) -> sums (M, *shape), float64, as ``Projection.apply``
+#: (projection, events (M, *source_shape)) -> sums (M, *shape) as floats, as ``Projection.apply``; those of integer
+#: weights exactly
 Product = Callable[[Projection, Array], Array]
 #: (source, whether through recurrent connections) -> what arrives at every step, (N, T, *source_shape)
 Events = dict[tuple[str, bool], Array]
@@ -37,6 +39,8 @@ MOST_SAMPLES = 64
 _MOST_VALUES = 1 << 24
 #: values that a product may spread out at once: each neuron's inputs, side by side
 _MOST_SPREAD = 1 << 24
+#: values of one soma that a threshold is searched with, again and again: some ten thousand of a channel are plenty
+_MOST_SEARCHED = 1 << 22
 #: how far a threshold is moved at first and then, in root mean squares of the error of the channel's sums
 _COARSE, _FINE = (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0), (0.5, 0.25, 0.125, 0.0625)
 
@@ -120,7 +124,9 @@ class Layer:
             _difference(old, new, scale, unit)
             for old, new, unit in zip(self.population.projections, projections, units, strict=True)
         ]
-        change = _by_row(_sums(differences, self.events, self.product), channels=scale.ndim > 0)
+        # it is a statistic to choose by, for which half the precision does
+        sums = _sums(differences, self.events, self.product, np.float32)
+        change = _by_row(sums, channels=scale.ndim > 0)
         error: Array = np.square(change).mean(axis=1)
         if not isinstance(self.population.soma, Readout):
             error = error - np.square(change.mean(axis=1))
@@ -131,12 +137,13 @@ class Layer:
 
         ``moved(shift)`` gives the soma with ``shift``, (channels,) or else (1,), in units of the sums, added to them.
         """
-        sums = self._integer_sums(quantized)
+        few = slice(max(1, _MOST_SEARCHED // (self.population.neurons * self.sums.shape[1])))
+        sums, target = self._integer_sums(quantized)[few], self.target[few]
         unit = np.sqrt(np.square(self._sum_error(sums, scale, channels=channels)).mean(axis=1))
 
         def cost(shift: Array) -> Array:
             found = _run(moved(shift), sums)
-            difference = _by_row(np.abs(found) - np.abs(self.target), channels=channels)
+            difference = _by_row(np.abs(found) - np.abs(target), channels=channels)
             extra, missed = np.maximum(difference, 0).sum(axis=1), np.maximum(-difference, 0).sum(axis=1)
             most: Array = np.maximum(extra, missed)
             return most
@@ -157,7 +164,8 @@ class Layer:
         return mean
 
     def _sum_error(self, sums: Array, scale: Array, *, channels: bool) -> Array:
-        return _by_row(sums - self.sums * per_channel(scale, self.population.shape), channels=channels)
+        expected = self.sums[: len(sums)] * per_channel(scale, self.population.shape)
+        return _by_row(sums - expected, channels=channels)
 
     def _integer_sums(self, quantized: Population) -> Array:
         key = id(quantized.projections)
@@ -167,16 +175,16 @@ class Layer:
         return self._known[key][1]
 
 
-def _sums(projections: Sequence[Projection], events: Events, product: Product) -> Array:
+def _sums(
+    projections: Sequence[Projection], events: Events, product: Product, number: type[np.floating[Any]] = np.float64
+) -> Array:
     """The sum over projections at every step, (N, T, *shape)."""
     total: Array | None = None
     for projection in projections:
         sent = events[projection.source, projection.recurrent]
         flat = sent.reshape(-1, *sent.shape[2:])
         most = max(1, _MOST_SPREAD // _spread(projection))
-        parts = [
-            product(projection, flat[start : start + most].astype(np.float64)) for start in range(0, len(flat), most)
-        ]
+        parts = [product(projection, flat[start : start + most].astype(number)) for start in range(0, len(flat), most)]
         sums = np.concatenate(parts)
         total = sums if total is None else total + sums
     assert total is not None

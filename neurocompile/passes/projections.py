@@ -225,7 +225,11 @@ def _resting_inputs(graph: Graph) -> dict[str, Array]:
     for name, node in graph.items():
         if isinstance(node, (*ENCODERS, *SPIKING, Recurrent)):
             resting[name] = np.zeros(graph.shape(name))
-        elif not isinstance(node, (Input, Soma)):
+        elif isinstance(node, (Input, Soma)):
+            continue
+        elif getattr(node, "bias", None) is None and not any(resting[source].any() for source in graph.inputs(name)):
+            resting[name] = np.zeros(graph.shape(name))
+        else:
             resting[name] = linear(node, *(resting[source][None] for source in graph.inputs(name)))[0]
     return resting
 

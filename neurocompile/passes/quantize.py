@@ -349,8 +349,13 @@ def _with_weights(projection: Projection, scale: Array, bits: int, exponent: int
     weight: Array = old.weight.astype(np.float64)
     if isinstance(old, Scale) and scale.ndim and weight.ndim == 0:
         weight = np.broadcast_to(weight, scale.shape)
-    scaled = weight * (scale.reshape(scale.shape + (1,) * (weight.ndim - 1)) if scale.ndim else scale)
-    codes = np.sign(scaled) if bits == 1 else np.clip(np.rint(scaled / (1 << exponent)), -largest, largest)
+    codes = np.asarray(weight * (scale.reshape(scale.shape + (1,) * (weight.ndim - 1)) if scale.ndim else scale))
+    # in place: large layers are the peak of a build's memory
+    if bits == 1:
+        np.sign(codes, out=codes)
+    else:
+        codes /= 1 << exponent
+        np.clip(np.rint(codes, out=codes), -largest, largest, out=codes)
     new = replace(old, weight=codes.astype(np.int8), weight_bits=bits, weight_exponent=exponent)
     return replace(projection, nodes=tuple(new if node is old else node for node in projection.nodes))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import platform
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -75,7 +74,13 @@ class Product:
 
 def make_product(graph: Graph, projection: Projection, sums: Interval) -> Product:
     """The product of a projection whose sums lie in ``sums``."""
-    low, high = sent_range(graph, projection.source)
+    most = max(-int(sums.low.min()), int(sums.high.max()))
+    return _product(projection, sent_range(graph, projection.source), most)
+
+
+def _product(projection: Projection, ends: tuple[int, int], most: int) -> Product:
+    """For inputs within ``ends`` and sums of at most ``most``, of either sign."""
+    low, high = ends
     before: list[Operator] = []
     after: list[Operator] = []
     shape = projection.source_shape
@@ -88,7 +93,6 @@ def make_product(graph: Graph, projection: Projection, sums: Interval) -> Produc
         elif isinstance(node, Flatten):
             after.append(_flatten)
         shape = node.output_shape(shape)
-    most = max(-int(sums.low.min()), int(sums.high.max()))
     weighted, reason = _choose(projection.weighted, source_shape, low, high, most)
     why = f"inputs {low}..{high}, sums within {most:,}{reason}"
     return Product(projection, tuple(before), weighted, tuple(after), why, most)
@@ -327,11 +331,10 @@ class Interpreted:
 
 
 def fast_linear(node: Any, *inputs: Array) -> Array:
-    """As ``ir.interpret.linear`` for float64, convolutions by torch, which may add in another order."""
-    if isinstance(node, Conv2d) and inputs[0].dtype == np.float64:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that graphs' arrays are read-only, which nobody here writes to
-            x, weight = torch.from_numpy(np.ascontiguousarray(inputs[0])), torch.from_numpy(node.weight.astype(float))
+    """As ``ir.interpret.linear`` for floats, convolutions by torch, which may add in another order."""
+    if isinstance(node, Conv2d) and inputs[0].dtype.kind == "f":
+        x = torch.from_numpy(np.ascontiguousarray(inputs[0]))
+        weight = torch.tensor(node.weight, dtype=x.dtype)
         y: Array = functional.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.groups).numpy()
         y = y * (1 << node.weight_exponent)
         return y if node.bias is None else y + node.bias[:, None, None]
@@ -339,7 +342,25 @@ def fast_linear(node: Any, *inputs: Array) -> Array:
 
 
 def fast_product(projection: Projection, events: Array) -> Array:
-    """As ``Projection.apply`` for float64 events (N, *source_shape)."""
+    """As ``Projection.apply`` for float events (N, *source_shape); the sums of integer weights are exact."""
+    if projection.weighted.weight.dtype.kind != "i":
+        for node in projection.operators:
+            events = fast_linear(node, events)
+        return events
+    ends = min(int(events.min()), 0), max(int(events.max()), 0)
+    frames = torch.from_numpy(np.ascontiguousarray(events.astype(narrowest(*ends))))
+    if frames.ndim == 4:
+        frames = frames.contiguous(memory_format=torch.channels_last)
+    sums: Array = _product(projection, ends, _reach(projection, ends))(frames).numpy()
+    return sums.astype(np.float64)
+
+
+def _reach(projection: Projection, ends: tuple[int, int]) -> int:
+    """A magnitude that no sum of inputs within ``ends`` exceeds."""
+    inputs = max(-ends[0], ends[1])
     for node in projection.operators:
-        events = fast_linear(node, events)
-    return events
+        if isinstance(node, SumPool2d):
+            inputs *= node.kernel[0] * node.kernel[1]
+    weight = projection.weighted.weight
+    rows = np.abs(weight.astype(np.int64)).reshape(len(weight) if weight.ndim > 1 else weight.size, -1)
+    return inputs * int(rows.sum(axis=1).max()) << projection.weighted.weight_exponent
