@@ -106,21 +106,22 @@ def _compile(
         check_samples(graph, calibration)  # what is too large for float32 has become infinite
     spiking = PassManager(lowering(options), after_pass).run(graph)
     check_neurons(spiking, profile)
-    weight_bits = target.options.weight_bits if options.bits is None else options.bits
-    numerics = numerics_of(profile, weight_bits, target.options.payload_bits)
-    choices = options.quantizer_choices(target, calibrated=calibration is not None)
-    integer = PassManager((Quantize(numerics, calibration, **choices, **_fast_product()),), after_pass).run(spiking)
+    quantize = make_quantizer(profile, target, options, calibration)
+    integer = PassManager((quantize,), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
 
 
-def _fast_product() -> dict[str, Any]:
-    """The functional engine's product for the quantizer, where that engine can run."""
-    if FunctionalBackend().unavailable():
-        return {}
-    from neurocompile.backends.functional.products import fast_product
+def make_quantizer(profile: Profile, target: Target, options: Options, calibration: Array | None) -> Quantize:
+    """The pass from floats to integers, with the functional engine's products where that engine can run."""
+    weight_bits = target.options.weight_bits if options.bits is None else options.bits
+    numerics = numerics_of(profile, weight_bits, target.options.payload_bits)
+    choices = options.quantizer_choices(target, calibrated=calibration is not None)
+    if FunctionalBackend().unavailable() is None:
+        from neurocompile.backends.functional.products import fast_product
 
-    return {"product": fast_product}
+        return Quantize(numerics, calibration, **choices, product=fast_product)
+    return Quantize(numerics, calibration, **choices)
 
 
 def lowering(options: Options) -> tuple[Pass, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from neurocompile import driver
-from neurocompile.backends.base import Progress, Samples
+from neurocompile.backends.base import Progress, Samples, Streams
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.errors import CapacityError, InputError
 from neurocompile.ir.bounds import input_range, state_range
@@ -25,7 +25,6 @@ from neurocompile.ir.populations import populations
 from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.passes.base import PassManager
 from neurocompile.passes.quantization_error import QuantizationError, quantization_errors
-from neurocompile.passes.quantize import Quantize
 from neurocompile.passes.scales import Quantizer, Scales
 from neurocompile.program import Options, Program
 from neurocompile.reports.drift import (
@@ -42,8 +41,6 @@ from neurocompile.reports.drift import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from neurocompile.backends.functional import FunctionalBackend
 
 #: the weight bits that are tried, where nobody says which
 WIDTHS = (8, 6, 4, 3, 2)
@@ -86,13 +83,10 @@ def verify_program(
         if limit is not None and limit < 1:
             raise InputError(f"{name} is {limit}; give at least one sample")
     variants = [] if quick else _variants(program, bits)
-    from neurocompile.backends.functional import FunctionalBackend
-
-    engine = FunctionalBackend()
-    if reason := engine.unavailable():
-        raise InputError(reason)
+    engine = driver.make_backend(driver.default_backend())
+    assert isinstance(engine, Streams)
     exact = min(len(samples), _exact_samples(program.integer) if exact_limit is None else exact_limit)
-    engines = _compare_engines(program, np.asarray(samples[:exact]), engine, watch)
+    engines = _compare_engines(program, np.asarray(samples[:exact]), watch)
     few = 0 if quick else min(len(samples), sweep_limit)
     drift, trained = _drift(program, samples, labels, few, engine, watch("layers"))
     widths = None
@@ -127,7 +121,7 @@ def _exact_samples(graph: Graph) -> int:
     return max(2, min(_EXACT_SAMPLES, most // graph.timesteps))
 
 
-def _compare_engines(program: Program, samples: Array, engine: FunctionalBackend, watch: Watch) -> dict[str, Any]:
+def _compare_engines(program: Program, samples: Array, watch: Watch) -> dict[str, Any]:
     """Per engine: its ``state``, on how many samples, and where it first differs or why it is not there."""
     reference = ReferenceBackend()
     expected = reference.run(program.integer, samples, progress=watch("reference"))
@@ -136,17 +130,15 @@ def _compare_engines(program: Program, samples: Array, engine: FunctionalBackend
         difference = first_difference(program.integer, expected, found)
         return {"state": "differs" if difference else "equal", "samples": len(samples), "difference": difference}
 
-    engines = {
-        "functional": compared(engine.run(program.integer, samples, progress=watch("functional"))),
-        "chip time": compared(reference.run(program.mapped, samples, progress=watch("chip time"))),
-    }
-    try:
-        lava = driver.make_backend("lava")
-    except InputError as error:
-        engines["lava"] = {"state": "unavailable", "samples": 0, "reason": str(error)}
-    else:
-        timeout_s = program.target.options.lava_timeout_s
-        engines["lava"] = compared(lava.run(program.mapped, samples, timeout_s=timeout_s, progress=watch("lava")))
+    engines = {}
+    for name, graph in (("functional", program.integer), ("chip time", program.mapped), ("lava", program.mapped)):
+        try:
+            engine = reference if name == "chip time" else driver.make_backend(name)
+        except InputError as error:
+            engines[name] = {"state": "unavailable", "samples": 0, "reason": str(error)}
+        else:
+            timeout_s = program.target.options.lava_timeout_s
+            engines[name] = compared(engine.run(graph, samples, timeout_s=timeout_s, progress=watch(name)))
     return engines
 
 
@@ -184,7 +176,7 @@ class _Part:
 class _Runs:
     """The engine, and the progress of work on ``samples`` that runs ``runs`` samples in all."""
 
-    def __init__(self, engine: FunctionalBackend, progress: Progress | None, samples: int, runs: int) -> None:
+    def __init__(self, engine: Streams, progress: Progress | None, samples: int, runs: int) -> None:
         self.engine, self._progress = engine, progress
         self._samples, self._runs, self._done = samples, runs, 0
 
@@ -232,7 +224,7 @@ def _drift(
     samples: Samples,
     labels: Array | None,
     few: int,
-    engine: FunctionalBackend,
+    engine: Streams,
     progress: Progress | None,
 ) -> tuple[dict[str, Any], Array]:
     """All but the widths, and the classes (N,) that the float network gives. ``few``: how many samples show the depth,
@@ -366,7 +358,7 @@ def _widths(
     labels: Array | None,
     trained: Array,
     variants: Sequence[Options],
-    engine: FunctionalBackend,
+    engine: Streams,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """The same network quantized otherwise, on as many samples as ``trained``, the float network's classes, has."""
@@ -406,6 +398,5 @@ def _widths(
 
 def _quantized(program: Program, spiking: Graph, options: Options) -> Graph:
     """The integer graph that a build with these options would have."""
-    numerics = driver.numerics_of(program.profile, _bits(program, options), program.target.options.payload_bits)
-    choices = options.quantizer_choices(program.target, calibrated=program.calibration is not None)
-    return PassManager((Quantize(numerics, program.calibration, **choices),)).run(spiking)
+    quantize = driver.make_quantizer(program.profile, program.target, options, program.calibration)
+    return PassManager((quantize,)).run(spiking)

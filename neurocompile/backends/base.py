@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -52,10 +52,19 @@ class Streams(Protocol):
     """A backend for more samples than fit into memory. It runs graphs of stage "integer"."""
 
     def batches(
-        self, graph: Graph, samples: Samples, *, first_sample: int = 0, progress: Progress | None = None
+        self,
+        graph: Graph,
+        samples: Samples,
+        *,
+        first_sample: int = 0,
+        events: bool = True,
+        given: Mapping[str, Array] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Trace]:
         """Run samples (N, *shape) or (N, T, *shape), read as they are needed: a Trace for each of consecutive batches.
-        The dtypes of its integers may differ from those of ``Backend.run``, its values do not."""
+
+        Its values are those of ``Backend.run``, its integers may be narrower; without ``events`` there are none.
+        Populations that are ``given`` send these events (N, T, *shape), and are not computed (not in chip time)."""
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,14 @@ class ReferenceBackend:
         return Trace(_joined([trace.outputs for trace in traces]), _joined([trace.events for trace in traces]))
 
     def batches(
-        self, graph: Graph, samples: Samples, *, first_sample: int = 0, progress: Progress | None = None
+        self,
+        graph: Graph,
+        samples: Samples,
+        *,
+        first_sample: int = 0,
+        events: bool = True,
+        given: Mapping[str, Array] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Trace]:
         """As ``Streams.batches``."""
         check_fit(graph, samples.shape, samples.dtype)
@@ -52,10 +59,11 @@ class ReferenceBackend:
         size = _batch_size(graph)
         for start in range(0, len(samples), size):
             batch = samples[start : start + size]
-            trace = interpret(graph, batch, first_sample=first_sample + start, dtype=number)
+            told = {name: values[start : start + size] for name, values in (given or {}).items()}
+            trace = interpret(graph, batch, first_sample=first_sample + start, dtype=number, given=told)
             if progress:
                 progress(start + len(batch), len(samples))
-            yield Trace(_cast(trace.outputs, kind), _cast(trace.events, kind))
+            yield Trace(_cast(trace.outputs, kind), _cast(trace.events, kind) if events else {})
 
 
 def _batch_size(graph: Graph) -> int:
