@@ -263,8 +263,10 @@ def test_memory_bounds_the_batch() -> None:
     ]
     assert sum(sizes) == 64
     assert max(sizes) <= 5
-    with pytest.raises(InputError, match=r"one sample of 3 time steps needs .* the limit is 1 MiB; give --memory 1MiB"):
-        list(FunctionalBackend(memory_bytes=1000).batches(graph, samples))
+    with pytest.raises(
+        InputError, match=r"one sample of 3 time steps needs 3KiB of memory, .* 2KiB; give --memory 3KiB"
+    ):
+        list(FunctionalBackend(memory_bytes=2000).batches(graph, samples))
 
 
 def test_threads_are_left_as_they_were() -> None:

@@ -133,8 +133,8 @@ class FunctionalBackend:
                 return threads, size
         needed = work.bytes_for(1, 1)
         raise InputError(
-            f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_mib(needed):,} MiB, the limit "
-            f"is {_mib(memory):,} MiB; give --memory {_mib(needed)}MiB or more"
+            f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_size(needed)} of memory, the "
+            f"limit is {_size(memory)}; give --memory {_size(needed)} or more"
         )
 
 
@@ -234,5 +234,7 @@ def _free_bytes() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _mib(count: int) -> int:
-    return math.ceil(count / (1 << 20))
+def _size(count: int) -> str:
+    """``count`` bytes, rounded up, as ``--memory`` takes them."""
+    unit, name = (1 << 20, "MiB") if count >= 10 << 20 else (1 << 10, "KiB")
+    return f"{math.ceil(count / unit)}{name}"
