@@ -149,6 +149,39 @@ def test_rounding_of_float32_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     assert not products.float32_is_whole()
 
 
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize(
+    ("channels", "groups", "kernel", "stride", "padding", "size"),
+    [
+        (2, 2, (3, 3), (1, 2), (0, 1), (6, 2)),  # oneDNN's kernels of bytes are wrong here
+        (2, 2, (2, 5), (1, 4), (1, 1), (4, 5)),  # and here
+        (1, 1, (3, 3), (1, 2), (1, 1), (6, 2)),  # its float32 is, where a map of one channel says "channels last"
+        (1, 1, (3, 3), (1, 2), (1, 1), (6, 1)),
+    ],
+)
+def test_geometries_that_kernels_get_wrong(
+    channels: int, groups: int, kernel: Any, stride: Any, padding: Any, size: Any, count: int
+) -> None:
+    rng = np.random.default_rng(5)
+    for low, high in ((0, 7), (-7, 7), (0, 999)):
+        weight = rng.integers(-7, 8, (4, channels // groups, *kernel)).astype(np.int8)
+        node = Conv2d(weight=weight, stride=stride, padding=padding, groups=groups, weight_bits=8)
+        graph = chain(node, neuron(5), shape=(channels, *size), low=low, high=high, steps=2)
+        assert_exact(graph, rng.integers(low, high + 1, (count, channels, *size)).astype(float))
+
+
+def test_a_kernel_that_answers_wrongly_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    products._answers_rightly.cache_clear()
+    monkeypatch.setattr(products.Floating, "__call__", lambda _, frames: frames.float()[:, :1] + 1)
+    monkeypatch.setattr(products, "byte_kernels", lambda: False)
+    graph = chain(linear([[1, 2]]), readout(), shape=(2,))
+    (row,) = FunctionalBackend().explain(graph)
+    products._answers_rightly.cache_clear()
+    assert row["kernel"] == "int64"
+    assert row["why"] == "inputs 0..255, sums within 765; torch's kernels answer wrongly here"
+    assert_exact(graph, np.array([[3.0, 4.0]]))
+
+
 # ------------------------------------------------------------------------------------------------------- T = 1, T > 1
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurocompile.backends.functional.plan import Layer, Plan, loops
-from neurocompile.backends.functional.products import Product
+from neurocompile.backends.functional.products import Product, as_image
 from neurocompile.backends.functional.somas import channels_first, channels_last
 from neurocompile.ir.interpret import Trace, encode
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder
@@ -156,7 +156,7 @@ def _frames(product: Product, values: Array) -> Tensor:
     if len(shape) == 1:
         return frames
     channels, height, width = shape
-    return frames.view(-1, height, width, channels).permute(0, 3, 1, 2)
+    return as_image(frames.view(-1, height, width, channels))
 
 
 def _outward(frames: Tensor, samples: int) -> Array:

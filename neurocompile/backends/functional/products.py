@@ -8,6 +8,7 @@ neuron lie in its range, so a type that holds the range holds every intermediate
 from __future__ import annotations
 
 import functools
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from neurocompile.ir.populations import Projection
 
 _FLOAT32_LIMIT = 1 << 24  # float32 holds every integer up to here
 _FLOAT64_LIMIT = 1 << 53
+_LARGEST_TRIED = (
+    1 << 22
+)  # weights of a matrix; beyond, a trial takes long, and large matrices are what kernels are made for
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -99,15 +103,55 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
 
 
 def _choose(node: Conv2d | Linear | Scale, shape: Shape, low: int, high: int, most: int) -> tuple[Weighted, str]:
+    """The fastest arithmetic that is exact, and that a trial of its kernel does not find wrong."""
     if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, low, high)):
         zero_point = 0 if low >= 0 else 128
-        product = ByteConv(node, shape, zero_point) if isinstance(node, Conv2d) else ByteLinear(node, shape, zero_point)
-        return product, f" < 2^24; {reason}"
-    if most < _FLOAT32_LIMIT and float32_is_whole():
-        return _floating(node, shape, torch.float32), " < 2^24"
-    if most < _FLOAT64_LIMIT:
-        return _floating(node, shape, torch.float64), " < 2^53"
-    return Interpreted(node), " >= 2^53"
+        if _answers_rightly(*_geometry(node), shape, "bytes", zero_point):
+            return _bytes(node, shape, zero_point), f" < 2^24; {reason}"
+    for dtype, limit, power in ((torch.float32, _FLOAT32_LIMIT, 24), (torch.float64, _FLOAT64_LIMIT, 53)):
+        whole = dtype == torch.float64 or float32_is_whole()
+        if most < limit and whole and _answers_rightly(*_geometry(node), shape, "floating", dtype):
+            return _floating(node, shape, dtype), f" < 2^{power}"
+    return Interpreted(node), " >= 2^53" if most >= _FLOAT64_LIMIT else "; torch's kernels answer wrongly here"
+
+
+def _bytes(node: Conv2d | Linear, shape: Shape, zero_point: int) -> ByteConv | ByteLinear:
+    if isinstance(node, Conv2d):
+        return ByteConv(node, shape, zero_point)
+    return ByteLinear(node, shape, zero_point)
+
+
+def _geometry(node: Conv2d | Linear | Scale) -> tuple[type, Shape, Any]:
+    """What a kernel is chosen by: kind, shape of the weights, and the rest."""
+    others = (node.stride, node.padding, node.dilation, node.groups) if isinstance(node, Conv2d) else None
+    return type(node), node.weight.shape, others
+
+
+@functools.lru_cache(maxsize=1024)
+def _answers_rightly(
+    kind: type, weight_shape: Shape, geometry: Any, shape: Shape, arithmetic: str, choice: Any
+) -> bool:  # fmt: skip
+    """Whether a kernel gives the right sums for small weights and inputs. What the bounds prove, they prove of the
+    arithmetic; that kernels do what they say is tried for each geometry, since some do not: oneDNN 3.x convolves
+    bytes of one channel per group wrongly where the only column of outputs touches the padding."""
+    if kind is Scale or (math.prod(weight_shape) > _LARGEST_TRIED and kind is Linear):
+        return True
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-7, 8, weight_shape).astype(np.int8)
+    node: Conv2d | Linear
+    if kind is Conv2d:
+        stride, padding, dilation, groups = geometry
+        node = Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    else:
+        node = Linear(weight=weight)
+    signed = arithmetic != "bytes" or choice == 128
+    given = rng.integers(-8 if signed else 0, 8, (3, *shape))
+    frames = torch.from_numpy(given.astype(np.int8 if signed else np.uint8))
+    if frames.ndim == 4:
+        frames = as_image(frames.permute(0, 2, 3, 1).contiguous())
+    product = _bytes(node, shape, choice) if arithmetic == "bytes" else _floating(node, shape, choice)
+    right = fast_linear(node, given.astype(np.float64))
+    return bool((product(frames).numpy() == right).all())
 
 
 def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
@@ -188,7 +232,16 @@ class _Pool:
         for i in range(high):
             for j in range(wide):
                 total += x[:, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
-        return total.permute(0, 3, 1, 2)
+        return as_image(total)
+
+
+def as_image(frames: Tensor) -> Tensor:
+    """(frames, height, width, channels) -> (frames, channels, height, width), the same memory.
+
+    With one channel the two are the same layout, and the strides say the usual one: oneDNN mistakes the other.
+    """
+    count, height, width, channels = frames.shape
+    return frames.view(count, 1, height, width) if channels == 1 else frames.permute(0, 3, 1, 2)
 
 
 def _flatten(frames: Tensor) -> Tensor:
@@ -350,7 +403,7 @@ def fast_product(projection: Projection, events: Array) -> Array:
     ends = min(int(events.min()), 0), max(int(events.max()), 0)
     frames = torch.from_numpy(np.ascontiguousarray(events.astype(narrowest(*ends))))
     if frames.ndim == 4:
-        frames = frames.contiguous(memory_format=torch.channels_last)
+        frames = as_image(frames.permute(0, 2, 3, 1).contiguous())
     sums: Array = _product(projection, ends, _reach(projection, ends))(frames).numpy()
     return sums.astype(np.float64)
 
