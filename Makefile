@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON := $(shell command -v python3.11 || command -v python3)
 READY := $(VENV)/.ready
+RIVALS := $(VENV)/.rivals
 
 .PHONY: demo test bench fmt clean
 
@@ -16,7 +17,7 @@ test: $(READY)
 	$(VENV)/bin/mypy
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
-bench: $(READY)
+bench: $(RIVALS)
 	$(PYTHON) benchmarks/bench.py $(if $(CASE),--case $(CASE))
 
 fmt: $(READY)
@@ -34,4 +35,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,lava,demo,dev]'
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt lava-nc
+	touch $@
+
+# what we are measured against; by themselves these two would pull builds of torchvision and torchaudio
+$(RIVALS): $(READY)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt snntorch spikingjelly
 	touch $@
