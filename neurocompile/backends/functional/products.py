@@ -104,7 +104,7 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
 
 def _choose(node: Conv2d | Linear | Scale, shape: Shape, low: int, high: int, most: int) -> tuple[Weighted, str]:
     """The fastest arithmetic that is exact, and that a trial of its kernel does not find wrong."""
-    if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, low, high)):
+    if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, shape, low, high)):
         zero_point = 0 if low >= 0 else 128
         if _answers_rightly(*_geometry(node), shape, "bytes", zero_point):
             return _bytes(node, shape, zero_point), f" < 2^24; {reason}"
@@ -132,8 +132,7 @@ def _answers_rightly(
     kind: type, weight_shape: Shape, geometry: Any, shape: Shape, arithmetic: str, choice: Any
 ) -> bool:  # fmt: skip
     """Whether a kernel gives the right sums for small weights and inputs. What the bounds prove, they prove of the
-    arithmetic; that kernels do what they say is tried for each geometry, since some do not: oneDNN 3.x convolves
-    bytes of one channel per group wrongly where the only column of outputs touches the padding."""
+    arithmetic; that kernels do what they say is tried for each geometry, since some do not (``_ordinary``)."""
     if kind is Scale or (math.prod(weight_shape) > _LARGEST_TRIED and kind is Linear):
         return True
     rng = np.random.default_rng(0)
@@ -154,11 +153,13 @@ def _answers_rightly(
     return bool((product(frames).numpy() == right).all())
 
 
-def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
+def _fits_bytes(node: Conv2d | Linear, shape: Shape, low: int, high: int) -> str | None:
     """Why the u8 x s8 kernels are exact for these inputs and weights; None where they are not, or are not here."""
     unsigned, signed = low >= 0 and high <= 255, low >= -128 and high <= 127
     largest = max(-int(node.weight.min()), int(node.weight.max()))
     if not (unsigned or signed) or largest > 127 or not byte_kernels():
+        return None
+    if isinstance(node, Conv2d) and not _ordinary(node, shape):
         return None
     byte = high if unsigned else 255
     # sums of bytes are taken in 32 bits; with a zero point they are those of the shifted inputs
@@ -168,6 +169,21 @@ def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
         return "bytes, summed in 32 bits (VNNI)"
     # without VNNI, neighbouring products are first added in 16 bits
     return "bytes, whose pairs fit 16 bits" if 2 * byte * largest < 1 << 15 else None
+
+
+def _ordinary(node: Conv2d, shape: Shape) -> bool:
+    """Whether a convolution is of the shape that oneDNN's kernels of bytes are made for.
+
+    Others they sometimes get wrong, or write where they must not: with dilation, where strides differ, where a window
+    is in the padding alone. ``benchmarks/geometries.py`` found 141 such of 18,500, and none of 52,800 ordinary ones.
+    """
+    kernel, padded = node.weight.shape[2:], zip(node.weight.shape[2:], node.padding, shape[1:], strict=True)
+    return (
+        node.dilation == (1, 1)
+        and node.stride in ((1, 1), (2, 2))
+        and max(kernel) <= 7
+        and all(2 * padding < size <= length for size, padding, length in padded)
+    )
 
 
 @functools.cache
