@@ -41,7 +41,8 @@ class Interval:
     high: Array
 
     def __add__(self, other: Interval) -> Interval:
-        return Interval(self.low + other.low, self.high + other.high)
+        # both are within +-_FAR or a small multiple of it, which int64 holds
+        return Interval(np.maximum(self.low + other.low, -int(_FAR)), np.minimum(self.high + other.high, int(_FAR)))
 
     def __or__(self, other: Interval) -> Interval:
         return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +27,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     SumPool2d,
     Threshold,
 )
@@ -142,11 +148,73 @@ def test_where_float32_is_rounded_it_takes_float64(monkeypatch: pytest.MonkeyPat
     assert kernels(chain(linear([[1]]), readout(), shape=(1,))) == ["float64"]
 
 
-def test_rounding_of_float32_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cast", [torch.bfloat16, torch.float16])
+def test_rounding_of_float32_is_noticed(monkeypatch: pytest.MonkeyPatch, cast: torch.dtype) -> None:
     assert products.float32_is_whole()
-    convolve = torch.nn.functional.conv2d
-    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda x, w: convolve(x.bfloat16(), w.bfloat16()).float())
-    assert not products.float32_is_whole()
+    for module, name in ((torch.nn.functional, "conv2d"), (torch, "matmul")):
+        whole = getattr(module, name)
+
+        def rounded(x: torch.Tensor, y: torch.Tensor, whole: Any = whole, **options: Any) -> torch.Tensor:
+            if x.dtype == torch.float32:
+                x, y = x.to(cast).float(), y.to(cast).float()
+            return whole(x, y, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, rounded)
+            assert not products.float32_is_whole()
+
+
+@pytest.mark.parametrize("name", ["autocast", "mkldnn off", "float64", "meta"])
+def test_settings_of_torch_do_not_show(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they were there when the plan was made, or came later."""
+    monkeypatch.setattr(products, "byte_kernels", lambda: False)
+    rng = np.random.default_rng(8)
+    weight = rng.integers(-99, 100, (8, 6, 3, 3)).astype(np.int8)
+    graph = chain(Conv2d(weight=weight, padding=(1, 1), weight_bits=8), neuron(500), shape=(6, 9, 9), steps=2)
+    samples = rng.integers(0, 256, (40, 6, 9, 9)).astype(float)
+    expected = interpret(graph, samples).events["n1"]
+    before = FunctionalBackend()
+    before.run(graph, samples[:1])
+    settings: dict[str, Any] = {
+        "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        "mkldnn off": lambda: _without_onednn(),
+        "float64": lambda: _default_dtype(torch.float64),
+        "meta": lambda: torch.device("meta"),
+    }
+    with settings[name]():
+        for engine in (before, FunctionalBackend()):
+            np.testing.assert_array_equal(engine.run(graph, samples).events["n1"], expected)
+            np.testing.assert_array_equal(engine.run(graph, samples[:1]).events["n1"], expected[:1])
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.backends.mkldnn, "enabled", False)
+        yield
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.slow
+@bytes_only
+def test_less_than_the_processor_has_is_noticed() -> None:
+    """oneDNN can be told to; then neighbouring products of bytes are added in 16 bits."""
+    program = "from neurocompile.backends.functional import products as p; print(p.byte_kernels(), p.has_vnni())"
+    for isa, vnni in (("AVX2", "False"), ("ALL", str(products.has_vnni()))):
+        found = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "ONEDNN_MAX_CPU_ISA": isa},
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert found.stdout.split()[-1] == vnni
 
 
 @pytest.mark.parametrize("count", [1, 9])
@@ -258,6 +326,42 @@ def test_pools_of_bytes_and_beyond() -> None:
         assert_exact(graph, rng.integers(0, high + 1, (3, 2, 9, 8)).astype(float))
 
 
+def test_payloads_beyond_a_byte_go_through_a_pool() -> None:
+    graded = neuron(3, spikes="graded", max_payload=60_000)
+    same = Conv2d(weight=np.ones((1, 1, 1, 1), np.int8), weight_bits=8)
+    pool = SumPool2d(kernel=(2, 2), stride=(2, 2))
+    graph = chain(same, graded, pool, same, neuron(900), shape=(1, 4, 4), high=50_000, steps=2)
+    assert_exact(graph, np.arange(16.0).reshape(1, 1, 4, 4) * 3000)
+
+
+def test_a_reset_value_that_decays_before_it_is_cut_keeps_every_bit() -> None:
+    """In float64 it would be rounded: 2**49 and more, times a leak of 2**16."""
+    fixed = FixedPoint(state_bits=36, decay_bits=16)
+    node = neuron(1, order="fire_first", reset="set", reset_value=np.array((1 << 49) + 12345), fixed=fixed,
+                  leak=np.array(65531), spikes="signed")  # fmt: skip
+    assert_exact(chain(linear([[1]]), node, shape=(1,), high=9, steps=5), np.array([[2.0], [7.0]]))
+
+
+@pytest.mark.parametrize(("threshold", "bias", "flip"), [(1 << 62, -(1 << 63), False), (-(1 << 63), 0, True)])
+def test_thresholds_at_the_ends_of_64_bits(threshold: int, bias: int, flip: bool) -> None:
+    fires = Threshold(threshold=np.array(threshold), bias=np.array(bias), flip=np.array(flip), fixed=FIXED)
+    assert_exact(chain(linear([[1]]), fires, shape=(1,), high=9), np.array([[2.0], [7.0]]))
+
+
+def test_a_population_that_hears_only_itself() -> None:
+    """Its encoder has been read and let go by then."""
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=(2,)), ()),
+        ("direct", DirectEncoder(scale=1.0, low=0, high=9), ("input",)),
+        ("a", linear(np.eye(2, dtype=np.int8)), ("direct",)),
+        ("first", neuron(3), ("a",)),
+        ("before", Recurrent(shape=(2,)), ("alone",)),
+        ("b", linear(np.eye(2, dtype=np.int8)), ("before",)),
+        ("alone", neuron(3, bias=np.array(2)), ("b",)),
+    ]
+    assert_exact(Graph("isolated", "integer", 4, nodes, ("first", "alone")), np.array([[1.0, 2.0]]))
+
+
 # ------------------------------------------------------------------------------------------- batches, memory, threads
 
 
@@ -320,6 +424,16 @@ def test_a_bad_value_is_told_when_it_is_reached() -> None:
     next(batches)
     with pytest.raises(InputError, match="1 NaN or infinite"):
         list(batches)
+
+
+def test_what_is_given_must_be_what_could_be_sent() -> None:
+    with pytest.raises(InputError, match="n1 is given events from 0 to 2; it sends from 0 to 1"):
+        next(FunctionalBackend().batches(small(), np.ones((1, 6)), given={"n1": np.arange(150).reshape(1, 3, 50) % 3}))
+    told = {"direct": np.full((2, 3, 6), 4), "n3": np.arange(24).reshape(2, 3, 4)}
+    expected = interpret(small(), np.ones((2, 6)), given=told)
+    traces = list(FunctionalBackend().batches(small(), np.ones((2, 6)), given=told))
+    np.testing.assert_array_equal(np.concatenate([trace.outputs["n3"] for trace in traces]), expected.outputs["n3"])
+    np.testing.assert_array_equal(np.concatenate([trace.events["n1"] for trace in traces]), expected.events["n1"])
 
 
 def test_what_does_not_fit_is_refused_before_anything_runs() -> None:

@@ -5,6 +5,7 @@ Float graphs run too, for those who compare: by the interpreter, with the convol
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import math
@@ -21,9 +22,10 @@ import numpy as np
 
 from neurocompile.backends.base import Progress, Samples
 from neurocompile.errors import InputError
+from neurocompile.ir.bounds import sent_range
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, check_samples, interpret
-from neurocompile.ir.nodes import SPIKING, Array
+from neurocompile.ir.nodes import ENCODERS, SPIKING, Array
 
 if TYPE_CHECKING:
     from neurocompile.backends.functional.plan import Plan
@@ -90,6 +92,8 @@ class FunctionalBackend:
         """
         check_fit(graph, samples.shape, samples.dtype)
         floating = graph.stage not in ("integer", "mapped")
+        if not floating:
+            _check_given(graph, given or {})
         work = _float_work(graph, events) if floating else _integer_work(self._plan(graph), events)
         count, most = len(samples), min(batch or _MOST_SAMPLES, _MOST_SAMPLES)
         threads, size = self._split(graph, work, count, most)
@@ -115,10 +119,13 @@ class FunctionalBackend:
     def _plan(self, graph: Graph) -> Plan:
         """The plan of a graph; that of the last one is kept, so that only a first batch waits for it."""
         from neurocompile.backends.functional.plan import Plan
+        from neurocompile.backends.functional.products import settings
 
-        if self._last is None or self._last.graph is not graph:
-            self._last = Plan.of(graph)
-        return self._last
+        last = self._last
+        if last is None or last.graph is not graph or last.settings != settings():
+            with _plainly():
+                self._last = last = Plan.of(graph)
+        return last
 
     def _split(self, graph: Graph, work: _Work, count: int, most: int) -> tuple[int, int]:
         """How many threads run batches of how many samples, so that all fits the memory."""
@@ -136,6 +143,17 @@ class FunctionalBackend:
             f"graph {graph.name!r}: one sample of {graph.timesteps} time steps needs {_size(needed)} of memory, the "
             f"limit is {_size(memory)}; give --memory {_size(needed)} or more"
         )
+
+
+def _check_given(graph: Graph, given: Mapping[str, Array]) -> None:
+    """What is given must be what its population could send: the proofs rest on that."""
+    for name, values in given.items():
+        if isinstance(graph.node(name), (*ENCODERS, *SPIKING)):
+            low, high = sent_range(graph, name)
+            if values.size and (values.min() < low or values.max() > high):
+                raise InputError(
+                    f"{name} is given events from {values.min()} to {values.max()}; it sends from {low} to {high}"
+                )
 
 
 def fastest_kernels() -> str:
@@ -168,13 +186,26 @@ class _Work:
 def _integer_work(plan: Plan, events: bool) -> _Work:
     from neurocompile.backends.functional.execute import execute
 
+    def run(samples: Array, first: int, given: Mapping[str, Array]) -> Trace:
+        with _plainly():
+            return execute(plan, samples, first, events=events, given=given)
+
     return _Work(
-        lambda samples, first, given: execute(plan, samples, first, events=events, given=given),
+        run,
         threaded=plan.has_loops,
         fixed_bytes=plan.weight_bytes(),
         sample_bytes=plan.sample_bytes(events=events),
         thread_bytes=plan.part_bytes,
     )
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Without gradients, and without the rounding of autocast, which the caller may have on."""
+    import torch
+
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        yield
 
 
 def _float_work(graph: Graph, events: bool) -> _Work:

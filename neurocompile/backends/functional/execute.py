@@ -24,7 +24,6 @@ from neurocompile.ir.interpret import Trace, encode
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder
 
 
-@torch.inference_mode()
 def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, given: Mapping[str, Array]) -> Trace:
     """Run checked samples (N, T or 1, *shape) float64. Events, if asked for, come in the plan's narrow integers.
 
@@ -35,19 +34,22 @@ def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, give
     kept: dict[str, Array] = {}
     outputs: dict[str, Array] = {}
     for name in graph.of_kind(*ENCODERS):
+        if name in given:
+            sent[name] = _inward(given[name], plan.dtypes[name])
+            continue
         values = encode(graph, name, samples, first_sample)
         same = samples.shape[1] == 1 and isinstance(graph.node(name), DirectEncoder)
         sent[name] = _inward(values[:, :1] if same else values, plan.dtypes[name])
     for index, group in enumerate(plan.groups):
         if loops(group):
-            results = _together(group, sent, steps, given)
+            results = _together(group, len(samples), sent, steps, given)
         else:
             (layer,) = group
             results = {layer.name: _alone(layer, sent, steps, given)}
         for layer in group:
             result, shape = results[layer.name], layer.population.shape
             if not layer.sends:
-                outputs[layer.name] = channels_first(result[:, 0], shape)
+                outputs[layer.name] = channels_first(result[:, -1], shape)
                 continue
             sent[layer.name] = result
             if layer.name in graph.outputs:
@@ -89,11 +91,10 @@ def _alone(layer: Layer, sent: Mapping[str, Array], timesteps: int, given: Mappi
 
 
 def _together(
-    group: tuple[Layer, ...], sent: Mapping[str, Array], steps: int, given: Mapping[str, Array]
+    group: tuple[Layer, ...], count: int, sent: Mapping[str, Array], steps: int, given: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What the layers of a loop send: all of them step by step."""
     names = {layer.name for layer in group}
-    count = len(next(iter(sent.values())))
     results: dict[str, Array] = {}
     outer: dict[int, Array] = {}
     for layer in group:

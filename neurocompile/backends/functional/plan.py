@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocompile.backends.functional.products import Operator, Product, make_product, narrowest
+from neurocompile.backends.functional.products import Operator, Product, make_product, narrowest, settings
 from neurocompile.backends.functional.somas import SomaRunner, fused_limit, make_runner, sent_dtype
 from neurocompile.ir.bounds import Interval, projection_range, sent_range
 from neurocompile.ir.graph import Graph
@@ -56,19 +56,26 @@ class Layer:
 
     def parts(self, timesteps: int) -> tuple[int, int]:
         """How many samples, and how many of their steps, go from products to soma together."""
-        frame_bytes = self.population.neurons * self.sum_dtype.itemsize
-        samples = max(1, _PART_BYTES // (frame_bytes * timesteps))
-        return samples, max(1, min(timesteps, _MOST_PARTS * _PART_BYTES // frame_bytes))
+        sums = self.population.neurons * self.sum_dtype.itemsize
+        most = _MOST_PARTS * _PART_BYTES // self.frame_bytes
+        return max(1, min(_PART_BYTES // (sums * timesteps), most // timesteps)), max(1, min(timesteps, most))
+
+    @property
+    def frame_bytes(self) -> int:
+        """What one step of one sample takes between products and soma: the sums, and the most that one is made of."""
+        sums = self.population.neurons * self.sum_dtype.itemsize * (len(self.products) + 1)
+        return sums + max(product.frame_bytes for product in self.products)
 
 
 @dataclass(frozen=True)
 class Plan:
     """``groups``: the layers in order, each on its own, but those of a loop together.
-    ``dtypes``: what encoders and somas send, in the narrowest integers."""
+    ``dtypes``: what encoders and somas send, in the narrowest integers. ``settings``: torch's, on which this rests."""
 
     graph: Graph
     groups: tuple[tuple[Layer, ...], ...]
     dtypes: dict[str, np.dtype[Any]]
+    settings: tuple[Any, ...]
 
     @classmethod
     def of(cls, graph: Graph) -> Plan:
@@ -77,7 +84,7 @@ class Plan:
         layers = tuple(_layer(graph, population) for population in populations(graph))
         dtypes = {name: narrowest(*sent_range(graph, name)) for name in graph.of_kind(*ENCODERS)}
         sent = {layer.name: layer.dtype for layer in layers if layer.sends}
-        return cls(graph, _groups(layers), dtypes | sent)
+        return cls(graph, _groups(layers), dtypes | sent, settings())
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -96,11 +103,13 @@ class Plan:
     def weight_bytes(self) -> int:
         """Of the weights as the kernels have them."""
         sizes = {"u8 x s8": 1, "float32": 4}
-        return sum(
-            product.projection.weighted.weight.size * sizes.get(product.weighted.arithmetic, 8)
-            for layer in self.layers
-            for product in layer.products
-        )
+        total = 0
+        for layer in self.layers:
+            copies = 2 if layer.fused else 1
+            for product in layer.products:
+                weights = product.projection.weighted.weight.size
+                total += copies * weights * sizes.get(product.weighted.arithmetic, 8)
+        return total
 
     def sample_bytes(self, *, events: bool) -> int:
         """What one sample of a batch takes at most, with or without keeping all events."""
@@ -125,9 +134,8 @@ class Plan:
             for layer in group:
                 samples, steps = (batch, 1) if loops(group) else layer.parts(self.graph.timesteps)
                 whole = steps == self.graph.timesteps
-                frame_bytes = layer.population.neurons * (layer.sum_dtype.itemsize * (len(layer.products) + 2))
                 state_bytes = 0 if whole else layer.population.neurons * _STATE_BYTES
-                needed += min(samples, batch) * (steps * frame_bytes + state_bytes)
+                needed += min(samples, batch) * (steps * layer.frame_bytes + state_bytes)
             most = max(most, needed)
         return most
 

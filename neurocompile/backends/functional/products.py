@@ -54,6 +54,21 @@ class Product:
     why: str
     most: int
 
+    @property
+    def frame_bytes(self) -> int:
+        """What the weights read for one frame, as their arithmetic has it, and the sums that they give."""
+        node, shape = self.projection.weighted, self.projection.source_shape
+        for operator in self.projection.operators:
+            if operator is node:
+                break
+            shape = operator.output_shape(shape)
+        itemsize = {"u8 x s8": 1, "float32": 4}.get(self.weighted.arithmetic, 8)
+        read, sums = math.prod(shape), math.prod(node.output_shape(shape))
+        if isinstance(node, Conv2d) and itemsize == 8:
+            # torch's float64 and NumPy's int64 lay out all windows side by side
+            read += math.prod(node.weight.shape[1:]) * node.groups * sums // len(node.weight)
+        return itemsize * read + max(itemsize, 4) * sums
+
     def prepare(self, frames: Tensor) -> Tensor:
         for operator in self.before:
             frames = operator(frames)
@@ -104,13 +119,13 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
 
 def _choose(node: Conv2d | Linear | Scale, shape: Shape, low: int, high: int, most: int) -> tuple[Weighted, str]:
     """The fastest arithmetic that is exact, and that a trial of its kernel does not find wrong."""
-    if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, shape, low, high)):
+    if most < _FLOAT32_LIMIT and not isinstance(node, Scale) and (reason := _fits_bytes(node, low, high)):
         zero_point = 0 if low >= 0 else 128
-        if _answers_rightly(*_geometry(node), shape, "bytes", zero_point):
+        if _answers_rightly(*_geometry(node), shape, "bytes", zero_point, settings()):
             return _bytes(node, shape, zero_point), f" < 2^24; {reason}"
     for dtype, limit, power in ((torch.float32, _FLOAT32_LIMIT, 24), (torch.float64, _FLOAT64_LIMIT, 53)):
         whole = dtype == torch.float64 or float32_is_whole()
-        if most < limit and whole and _answers_rightly(*_geometry(node), shape, "floating", dtype):
+        if most < limit and whole and _answers_rightly(*_geometry(node), shape, "floating", dtype, settings()):
             return _floating(node, shape, dtype), f" < 2^{power}"
     return Interpreted(node), " >= 2^53" if most >= _FLOAT64_LIMIT else "; torch's kernels answer wrongly here"
 
@@ -129,7 +144,8 @@ def _geometry(node: Conv2d | Linear | Scale) -> tuple[type, Shape, Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _answers_rightly(
-    kind: type, weight_shape: Shape, geometry: Any, shape: Shape, arithmetic: str, choice: Any
+    kind: type, weight_shape: Shape, geometry: Any, shape: Shape, arithmetic: str, choice: Any,
+    _: tuple[Any, ...],
 ) -> bool:  # fmt: skip
     """Whether a kernel gives the right sums for small weights and inputs. What the bounds prove, they prove of the
     arithmetic; that kernels do what they say is tried for each geometry, since some do not (``_ordinary``)."""
@@ -153,13 +169,13 @@ def _answers_rightly(
     return bool((product(frames).numpy() == right).all())
 
 
-def _fits_bytes(node: Conv2d | Linear, shape: Shape, low: int, high: int) -> str | None:
+def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
     """Why the u8 x s8 kernels are exact for these inputs and weights; None where they are not, or are not here."""
     unsigned, signed = low >= 0 and high <= 255, low >= -128 and high <= 127
     largest = max(-int(node.weight.min()), int(node.weight.max()))
     if not (unsigned or signed) or largest > 127 or not byte_kernels():
         return None
-    if isinstance(node, Conv2d) and not _ordinary(node, shape):
+    if isinstance(node, Conv2d) and not _ordinary(node):
         return None
     byte = high if unsigned else 255
     # sums of bytes are taken in 32 bits; with a zero point they are those of the shifted inputs
@@ -171,25 +187,38 @@ def _fits_bytes(node: Conv2d | Linear, shape: Shape, low: int, high: int) -> str
     return "bytes, whose pairs fit 16 bits" if 2 * byte * largest < 1 << 15 else None
 
 
-def _ordinary(node: Conv2d, shape: Shape) -> bool:
+def _ordinary(node: Conv2d) -> bool:
     """Whether a convolution is of the shape that oneDNN's kernels of bytes are made for.
 
     Others they sometimes get wrong, or write where they must not: with dilation, where strides differ, where a window
-    is in the padding alone. ``benchmarks/geometries.py`` found 141 such of 18,500, and none of 52,800 ordinary ones.
+    is in the padding alone, or a group reads one channel. ``benchmarks/geometries.py`` found 141 such of 18,500, and
+    none of 50,125 ordinary ones.
     """
-    kernel, padded = node.weight.shape[2:], zip(node.weight.shape[2:], node.padding, shape[1:], strict=True)
+    kernel = node.weight.shape[2:]
+    depthwise = len(node.weight) == node.groups > 1
     return (
-        node.dilation == (1, 1)
+        (node.weight.shape[1] > 1 or depthwise)
+        and node.dilation == (1, 1)
         and node.stride in ((1, 1), (2, 2))
         and max(kernel) <= 7
-        and all(2 * padding < size <= length for size, padding, length in padded)
+        and all(2 * padding < size for size, padding in zip(kernel, node.padding, strict=True))
     )
 
 
 @functools.cache
 def has_vnni() -> bool:
+    """Whether sums of bytes are taken in 32 bits at once.
+
+    oneDNN can be told to use less than the processor has, so this is tried where 16 bits would not hold two products.
+    """
     supported = getattr(torch.cpu, "_is_vnni_supported", None)
-    return bool(supported and supported())
+    if not supported or not supported():
+        return False
+    weight = np.full((16, 64), 127, np.int8)
+    frames = torch.full((16, 64), 255, dtype=torch.uint8, device="cpu")
+    flat = ByteLinear(Linear(weight=weight), (64,), 0)(frames)
+    image = ByteConv(Conv2d(weight=weight[:, :, None, None]), (64, 1, 1), 0)(frames[:, :, None, None])
+    return bool((flat == 64 * 127 * 255).all() and (image == 64 * 127 * 255).all())
 
 
 @functools.cache
@@ -213,11 +242,29 @@ def byte_kernels() -> bool:
 
 def float32_is_whole() -> bool:
     """Whether torch multiplies float32 in full: settings may let it round to bfloat16 or TF32 first, or transform."""
-    # 12 bits and more in a factor, which shorter ones cannot hold
-    x = torch.full((2, 16, 4, 4), 4097.0).contiguous(memory_format=torch.channels_last)
-    y = functional.conv2d(x, torch.ones(16, 16, 3, 3))
-    z = x.reshape(32, 16) @ torch.ones(16, 16)
-    return bool((y == 4097.0 * 144).all() and (z == 4097.0 * 16).all())
+    draw = np.random.default_rng(0)
+    # 13 bits in a factor, which shorter ones cannot hold; 16 frames, since fewer do not go where some builds transform
+    x = torch.from_numpy(draw.integers(-4097, 4098, (16, 16, 8, 8)).astype(np.float64))
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.from_numpy(draw.integers(-3, 4, (16, 16, 3, 3)).astype(np.float64))
+    return (
+        _is_whole(functional.conv2d, x, weight)
+        and _is_whole(functools.partial(functional.conv2d, groups=16), x, weight[:, :1])
+        and _is_whole(torch.matmul, x.reshape(-1, 64), weight.reshape(-1)[:2048].reshape(64, 32))
+    )
+
+
+def _is_whole(function: Callable[..., Tensor], *arrays: Tensor) -> bool:
+    y = function(*(each.float() for each in arrays))
+    return y.dtype == torch.float32 and bool((y.double() == function(*arrays)).all())
+
+
+def settings() -> tuple[Any, ...]:
+    """What can be changed in torch that its kernels of floats depend on."""
+    mkldnn = torch.backends.mkldnn
+    parts = (mkldnn, getattr(mkldnn, "conv", None), getattr(mkldnn, "matmul", None), torch.backends)
+    precisions = tuple(getattr(part, "fp32_precision", None) for part in parts)
+    return mkldnn.enabled, torch.get_float32_matmul_precision(), *precisions
 
 
 def narrowest(low: int, high: int) -> np.dtype[Any]:
@@ -244,7 +291,7 @@ class _Pool:
         if pad_h or pad_w:
             x = functional.pad(x, (0, 0, pad_w, pad_w, pad_h, pad_h))
         rows, columns = (x.shape[1] - high) // down + 1, (x.shape[2] - wide) // right + 1
-        total = torch.zeros((len(x), rows, columns, x.shape[3]), dtype=self.dtype)
+        total = torch.zeros((len(x), rows, columns, x.shape[3]), dtype=self.dtype, device="cpu")
         for i in range(high):
             for j in range(wide):
                 total += x[:, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
@@ -283,10 +330,12 @@ class _Bytes:
 
     def __init__(self, node: Conv2d | Linear, zero_point: int) -> None:
         self.node, self.zero_point = node, zero_point
-        self._zeros = torch.zeros(len(node.weight), dtype=torch.int64)
+        channels = len(node.weight)
+        self._zeros = torch.zeros(channels, dtype=torch.int64, device="cpu")
         # a power of two, which a float32 takes without loss
-        self._scales = torch.full((len(node.weight),), float(1 << node.weight_exponent))
-        self._ones = torch.ones(len(node.weight))
+        scale = float(1 << node.weight_exponent)
+        self._scales = torch.full((channels,), scale, dtype=torch.float32, device="cpu")
+        self._ones = torch.ones(channels, dtype=torch.float32, device="cpu")
         self._weight = self._pack(node.weight)
         self._fired: tuple[Tensor, Tensor] | None = None
 
@@ -307,7 +356,7 @@ class _Bytes:
         """As ``Product.firing``."""
         channels = len(self.node.weight)
         sign, limit = np.broadcast_to(sign, channels), np.broadcast_to(limit, channels)
-        weight = self.node.weight * sign.reshape(-1, *[1] * (self.node.weight.ndim - 1))
+        weight = self.node.weight * sign.astype(np.int8).reshape(-1, *[1] * (self.node.weight.ndim - 1))
         packed = self._pack(weight.astype(np.int8))
         bias = torch.from_numpy((-limit).astype(np.float32))
 
@@ -327,7 +376,12 @@ class ByteConv(_Bytes):
 
     def _pack(self, weight: Array) -> Tensor:
         packed: Tensor = torch.ops.onednn.qconv_prepack(
-            torch.tensor(weight, dtype=torch.int8), self._ones, 1.0, self.zero_point, *self._geometry, [1, *self._shape]
+            torch.tensor(weight, dtype=torch.int8, device="cpu"),
+            self._ones,
+            1.0,
+            self.zero_point,
+            *self._geometry,
+            [1, *self._shape],
         )
         return packed
 
@@ -347,7 +401,9 @@ class ByteLinear(_Bytes):
         super().__init__(node, zero_point)
 
     def _pack(self, weight: Array) -> Tensor:
-        packed: Tensor = torch.ops.onednn.qlinear_prepack(torch.tensor(weight, dtype=torch.int8), [1, *self._shape])
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(
+            torch.tensor(weight, dtype=torch.int8, device="cpu"), [1, *self._shape]
+        )
         return packed
 
     def _run(
@@ -381,7 +437,7 @@ class Floating:
 
 def _floating(node: Conv2d | Linear | Scale, shape: Shape, dtype: torch.dtype) -> Floating:
     array = node.weight.astype(np.float64) * (1 << node.weight_exponent)
-    weight = torch.tensor(per_channel(array, shape) if isinstance(node, Scale) else array, dtype=dtype)
+    weight = torch.tensor(per_channel(array, shape) if isinstance(node, Scale) else array, dtype=dtype, device="cpu")
     if isinstance(node, Conv2d):
         weight = weight.contiguous(memory_format=torch.channels_last)
     return Floating(node, weight)
@@ -403,7 +459,7 @@ def fast_linear(node: Any, *inputs: Array) -> Array:
     """As ``ir.interpret.linear`` for floats, convolutions by torch, which may add in another order."""
     if isinstance(node, Conv2d) and inputs[0].dtype.kind == "f":
         x = torch.from_numpy(np.ascontiguousarray(inputs[0]))
-        weight = torch.tensor(node.weight, dtype=x.dtype)
+        weight = torch.tensor(node.weight, dtype=x.dtype, device="cpu")
         y: Array = functional.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.groups).numpy()
         y = y * (1 << node.weight_exponent)
         return y if node.bias is None else y + node.bias[:, None, None]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurocompile.backends.functional import loops
+from neurocompile.backends.functional.products import narrowest
 from neurocompile.ir.bounds import Interval, state_range
 from neurocompile.ir.interpret import SomaState
 from neurocompile.ir.nodes import Array, FixedPoint, Neuron, Shape, Soma, Threshold
@@ -40,7 +41,7 @@ def sent_dtype(soma: Soma) -> np.dtype[Any]:
     assert isinstance(soma, (Neuron, Threshold))
     if soma.spikes == "signed":
         return np.dtype(np.int8)
-    return np.min_scalar_type(soma.max_payload if soma.spikes == "graded" else 1)
+    return narrowest(0, soma.max_payload if soma.spikes == "graded" else 1)
 
 
 def make_runner(population: Population, arriving: Interval, timesteps: int) -> SomaRunner:
@@ -49,6 +50,9 @@ def make_runner(population: Population, arriving: Interval, timesteps: int) -> S
     if fixed is None:
         return Interpreted(soma, shape, "int64")
     widest = max(arriving.bits + fixed.fraction_bits, fixed.state_bits)
+    if isinstance(soma, Neuron) and soma.reset == "set":
+        # a value that is reset to may decay before it is cut to the state's width
+        widest = max(widest, int(np.abs(soma.reset_value.astype(np.int64)).max()).bit_length() + fixed.decay_bits)
     largest = max(int(np.abs(array.astype(np.int64)).max()) for _, array in soma.arrays())
     if widest > _SAFE_BITS or largest >= 1 << _SAFE_BITS:
         return Interpreted(soma, shape, "int64")
@@ -186,6 +190,8 @@ def fused_limit(soma: Threshold, exponent: int, most: int) -> tuple[Array, Array
     parts = soma.threshold, soma.bias, soma.flip
     if soma.spikes != "binary" or any(part.ndim > 1 for part in parts):
         return None
+    if max(abs(int(end)) for part in parts for end in (part.min(), part.max())) >= 1 << 62:
+        return None  # their difference might leave int64
     threshold, bias, flip = (part.astype(np.int64) for part in parts)
     sign = np.where(flip != 0, -1, 1)
     limit = sign * (threshold - bias) - (0 if soma.compare == "above" else 1)
