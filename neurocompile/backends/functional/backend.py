@@ -47,7 +47,7 @@ class FunctionalBackend:
 
     def __init__(self, *, memory_bytes: int | None = None) -> None:
         self.memory_bytes = memory_bytes
-        self._last: Plan | None = None
+        self._last: _Prepared | None = None
 
     def unavailable(self) -> str | None:
         for module in ("torch", "numba"):
@@ -94,7 +94,7 @@ class FunctionalBackend:
         floating = graph.stage not in ("integer", "mapped")
         if not floating:
             _check_given(graph, given or {})
-        work = _float_work(graph, events) if floating else _integer_work(self._plan(graph), events)
+        work = _float_work(graph, events) if floating else self._prepared(graph).work(events)
         count, most = len(samples), min(batch or _MOST_SAMPLES, _MOST_SAMPLES)
         threads, size = self._split(graph, work, count, most)
 
@@ -114,17 +114,17 @@ class FunctionalBackend:
 
     def explain(self, graph: Graph) -> list[dict[str, Any]]:
         """For each projection of an integer graph: the kernel that runs it, and why that is exact."""
-        return self._plan(graph).explain()
+        return self._prepared(graph).plan.explain()
 
-    def _plan(self, graph: Graph) -> Plan:
+    def _prepared(self, graph: Graph) -> _Prepared:
         """The plan of a graph; that of the last one is kept, so that only a first batch waits for it."""
         from neurocompile.backends.functional.plan import Plan
         from neurocompile.backends.functional.products import settings
 
         last = self._last
-        if last is None or last.graph is not graph or last.settings != settings():
+        if last is None or last.plan.graph is not graph or last.plan.settings != settings():
             with _plainly():
-                self._last = last = Plan.of(graph)
+                self._last = last = _Prepared(Plan.of(graph))
         return last
 
     def _split(self, graph: Graph, work: _Work, count: int, most: int) -> tuple[int, int]:
@@ -183,6 +183,14 @@ class _Work:
         return self.fixed_bytes + batches + threads * self.thread_bytes(size)
 
 
+class _Prepared:
+    """A plan, and what it takes to run it with and without events, worked out once: a small batch would wait for it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.work = functools.cache(functools.partial(_integer_work, plan))
+
+
 def _integer_work(plan: Plan, events: bool) -> _Work:
     from neurocompile.backends.functional.execute import execute
 
@@ -195,7 +203,7 @@ def _integer_work(plan: Plan, events: bool) -> _Work:
         threaded=plan.has_loops,
         fixed_bytes=plan.weight_bytes(),
         sample_bytes=plan.sample_bytes(events=events),
-        thread_bytes=plan.part_bytes,
+        thread_bytes=functools.cache(plan.part_bytes),
     )
 
 

@@ -55,7 +55,7 @@ def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, give
             if layer.name in graph.outputs:
                 sums = result.sum(axis=1, dtype=np.int64) * (steps // result.shape[1])
                 outputs[layer.name] = channels_first(sums, shape)
-        for name in plan.finished(index) & sent.keys():
+        for name in plan.finished[index] & sent.keys():
             values = sent.pop(name)
             if events:
                 kept[name] = channels_first(_every_step(values, steps), graph.shape(name))

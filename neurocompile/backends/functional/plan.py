@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -95,10 +96,11 @@ class Plan:
         """Whether somas are stepped outside of torch's kernels, by loops that have one core; readouts are small."""
         return any(layer.fused is None and layer.sends for layer in self.layers)
 
-    def finished(self, index: int) -> set[str]:
-        """The senders that nobody reads after group ``index``."""
-        later = set().union(*(layer.sources for group in self.groups[index + 1 :] for layer in group))
-        return {name for name in self.dtypes if name not in later}
+    @functools.cached_property
+    def finished(self) -> list[set[str]]:
+        """For each group, the senders that nobody reads after it."""
+        sources = [set().union(*(layer.sources for layer in group)) for group in self.groups]
+        return [self.dtypes.keys() - set().union(*sources[index + 1 :]) for index in range(len(sources))]
 
     def weight_bytes(self) -> int:
         """Of the weights as the kernels have them."""
@@ -123,7 +125,7 @@ class Plan:
             alive |= {layer.name for layer in group} & size.keys()
             most = max(most, sum(size[name] for name in alive) + prepared)
             if not events:
-                alive -= self.finished(index)
+                alive -= self.finished[index]
         return most
 
     def part_bytes(self, batch: int) -> int:
