@@ -64,7 +64,7 @@ CASES: dict[str, Case] = {
             "engine", "spikingjelly", 4, 15, VGG16_T5, 32,
         ),
         Case("vgg16-t5-snntorch", "snnTorch Leaky, batch 32", "engine", "snntorch", 4, 15, VGG16_T5, 32),
-        Case("digits-lava", _DIGITS, "digits-engine", "digits-lava", 100, 2),
+        Case("digits-lava", _DIGITS, "digits-engine", "digits-lava", 100, 7),
         Case(
             "vgg16-imagenet-t1", "nobody: one image of 224 x 224, within 6 GiB of memory",
             "engine", None, None, 10, VGG16_IMAGENET, 1, most_bytes=6 << 30,

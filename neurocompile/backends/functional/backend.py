@@ -68,7 +68,7 @@ class FunctionalBackend:
         kind = np.dtype(np.int64 if graph.stage in ("integer", "mapped") else np.float64)
         traces = list(self.batches(graph, samples, first_sample=first_sample, progress=progress))
         outputs, events = (
-            {name: np.concatenate([part[name] for part in parts]).astype(kind) for name in parts[0]}
+            {name: np.concatenate([part[name] for part in parts], dtype=kind) for name in parts[0]}
             for parts in ([trace.outputs for trace in traces], [trace.events for trace in traces])
         )
         return Trace(outputs, events)
