@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -73,3 +73,18 @@ class Explains(Protocol):
 
     def explain(self, graph: Graph) -> list[dict[str, Any]]:
         """How each ``layer`` is computed, and ``why``: rows of the same keys, in the order to show them in."""
+
+
+def result_dtype(graph: Graph) -> np.dtype[Any]:
+    """What ``Backend.run`` gives: int64, or float64 for float graphs."""
+    return np.dtype(np.int64 if graph.stage in ("integer", "mapped") else np.float64)
+
+
+def joined(graph: Graph, traces: Sequence[Trace]) -> Trace:
+    """The traces of consecutive batches as one, as ``Backend.run`` gives it."""
+    number = result_dtype(graph)
+
+    def join(parts: list[dict[str, Array]]) -> dict[str, Array]:
+        return {name: np.concatenate([part[name] for part in parts], dtype=number) for name in parts[0]}
+
+    return Trace(join([trace.outputs for trace in traces]), join([trace.events for trace in traces]))

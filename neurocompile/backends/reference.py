@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocompile.backends.base import Progress, Samples
+from neurocompile.backends.base import Progress, Samples, joined, result_dtype
 from neurocompile.ir.bounds import exact_in_float64
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, interpret
@@ -38,7 +38,7 @@ class ReferenceBackend:
     ) -> Trace:
         """As ``Backend.run``; ``progress`` counts samples."""
         traces = list(self.batches(graph, samples, first_sample=first_sample, progress=progress))
-        return Trace(_joined([trace.outputs for trace in traces]), _joined([trace.events for trace in traces]))
+        return joined(graph, traces)
 
     def batches(
         self,
@@ -55,7 +55,7 @@ class ReferenceBackend:
         integer = graph.stage in ("integer", "mapped")
         # NumPy multiplies int64 matrices without BLAS; where float64 is proved to give the same integers, it is faster
         number = np.float64 if integer and exact_in_float64(graph) else None
-        kind = np.dtype(np.int64 if integer else np.float64)
+        kind = result_dtype(graph)
         size = _batch_size(graph)
         for start in range(0, len(samples), size):
             batch = samples[start : start + size]
@@ -78,7 +78,3 @@ def _batch_size(graph: Graph) -> int:
 
 def _cast(arrays: dict[str, Array], kind: np.dtype[Any]) -> dict[str, Array]:
     return {name: array.astype(kind, copy=False) for name, array in arrays.items()}
-
-
-def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

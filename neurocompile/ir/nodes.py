@@ -91,6 +91,11 @@ def per_channel(parameter: Array, shape: Shape) -> Array:
     return parameter.reshape(parameter.shape + (1,) * (len(shape) - 1))
 
 
+def magnitude(integers: Array) -> int:
+    """The largest |value|; Python's integers hold that of the most negative int64, which int64 does not."""
+    return max(-int(integers.min()), int(integers.max()))
+
+
 def _check_parameter(node: Node, name: str, parameter: Array, shape: Shape) -> None:
     if parameter.ndim == 0 or parameter.shape in ((shape[0],), shape):
         return

@@ -25,6 +25,7 @@ from neurocompile.ir.nodes import (
     Scale,
     Soma,
     SumPool2d,
+    magnitude,
 )
 from neurocompile.ir.populations import populations
 
@@ -131,7 +132,7 @@ def _check_integers(graph: Graph) -> None:
                 raise GraphError(f"{name}: weight_bits is not declared")
             # one bit means {-1, +1}, which two's complement would call two
             limit = max(1, (1 << (node.weight_bits - 1)) - 1)
-            largest = max(-int(node.weight.min()), int(node.weight.max()))
+            largest = magnitude(node.weight)
             if largest > limit:
                 raise GraphError(
                     f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"

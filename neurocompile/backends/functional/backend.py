@@ -18,9 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from neurocompile.backends.base import Progress, Samples
+from neurocompile.backends.base import Progress, Samples, joined
 from neurocompile.errors import InputError
 from neurocompile.ir.bounds import sent_range
 from neurocompile.ir.graph import Graph
@@ -65,13 +63,8 @@ class FunctionalBackend:
         progress: Progress | None = None,
     ) -> Trace:
         """As ``Backend.run``; ``progress`` counts samples."""
-        kind = np.dtype(np.int64 if graph.stage in ("integer", "mapped") else np.float64)
         traces = list(self.batches(graph, samples, first_sample=first_sample, progress=progress))
-        outputs, events = (
-            {name: np.concatenate([part[name] for part in parts], dtype=kind) for name in parts[0]}
-            for parts in ([trace.outputs for trace in traces], [trace.events for trace in traces])
-        )
-        return Trace(outputs, events)
+        return joined(graph, traces)
 
     def batches(
         self,

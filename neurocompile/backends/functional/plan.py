@@ -104,20 +104,17 @@ class Plan:
 
     def weight_bytes(self) -> int:
         """Of the weights as the kernels have them."""
-        sizes = {"u8 x s8": 1, "float32": 4}
-        total = 0
-        for layer in self.layers:
-            copies = 2 if layer.fused else 1
-            for product in layer.products:
-                weights = product.projection.weighted.weight.size
-                total += copies * weights * sizes.get(product.weighted.arithmetic, 8)
-        return total
+        return sum(
+            product.projection.weighted.weight.size * product.itemsize * (2 if layer.fused else 1)
+            for layer in self.layers
+            for product in layer.products
+        )
 
     def sample_bytes(self, *, events: bool) -> int:
         """What one sample of a batch takes at most, with or without keeping all events."""
         steps = self.graph.timesteps
         size = {name: math.prod(self.graph.shape(name)) * steps * dtype.itemsize for name, dtype in self.dtypes.items()}
-        alive = {name for name in size if name in self.graph.of_kind(*ENCODERS)}
+        alive = set(self.graph.of_kind(*ENCODERS))
         most = sum(math.prod(self.graph.shape(name)) for name in alive) * steps * _ENCODING_BYTES
         for index, group in enumerate(self.groups):
             # sums of a pool, and the spikes of the step before, stand beside what they are made of

@@ -7,6 +7,7 @@ neuron lie in its range, so a type that holds the range holds every intermediate
 
 from __future__ import annotations
 
+import abc
 import functools
 import math
 import platform
@@ -22,14 +23,13 @@ from torch.nn import functional
 from neurocompile.ir.bounds import Interval, sent_range
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
-from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Scale, Shape, SumPool2d, per_channel
+from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Scale, Shape, SumPool2d, magnitude, per_channel
 from neurocompile.ir.populations import Projection
 
 _FLOAT32_LIMIT = 1 << 24  # float32 holds every integer up to here
 _FLOAT64_LIMIT = 1 << 53
-_LARGEST_TRIED = (
-    1 << 22
-)  # weights of a matrix; beyond, a trial takes long, and large matrices are what kernels are made for
+# weights of a matrix; beyond, a trial takes long, and large matrices are what kernels are made for
+_LARGEST_TRIED = 1 << 22
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -55,6 +55,11 @@ class Product:
     most: int
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of a weight, and of an input, as the arithmetic has them."""
+        return {"u8 x s8": 1, "float32": 4}.get(self.weighted.arithmetic, 8)
+
+    @property
     def frame_bytes(self) -> int:
         """What the weights read for one frame, as their arithmetic has it, and the sums that they give."""
         node, shape = self.projection.weighted, self.projection.source_shape
@@ -62,12 +67,11 @@ class Product:
             if operator is node:
                 break
             shape = operator.output_shape(shape)
-        itemsize = {"u8 x s8": 1, "float32": 4}.get(self.weighted.arithmetic, 8)
         read, sums = math.prod(shape), math.prod(node.output_shape(shape))
-        if isinstance(node, Conv2d) and itemsize == 8:
+        if isinstance(node, Conv2d) and self.itemsize == 8:
             # torch's float64 and NumPy's int64 lay out all windows side by side
             read += math.prod(node.weight.shape[1:]) * node.groups * sums // len(node.weight)
-        return itemsize * read + max(itemsize, 4) * sums
+        return self.itemsize * read + max(self.itemsize, 4) * sums
 
     def prepare(self, frames: Tensor) -> Tensor:
         for operator in self.before:
@@ -145,10 +149,13 @@ def _geometry(node: Conv2d | Linear | Scale) -> tuple[type, Shape, Any]:
 @functools.lru_cache(maxsize=1024)
 def _answers_rightly(
     kind: type, weight_shape: Shape, geometry: Any, shape: Shape, arithmetic: str, choice: Any,
-    _: tuple[Any, ...],
+    _settings: tuple[Any, ...],
 ) -> bool:  # fmt: skip
-    """Whether a kernel gives the right sums for small weights and inputs. What the bounds prove, they prove of the
-    arithmetic; that kernels do what they say is tried for each geometry, since some do not (``_ordinary``)."""
+    """Whether a kernel gives the right sums for small weights and inputs, under the settings that torch has.
+
+    What the bounds prove, they prove of the arithmetic. That kernels do what they say is tried for each geometry, since
+    some do not (``_ordinary``).
+    """
     if kind is Scale or (math.prod(weight_shape) > _LARGEST_TRIED and kind is Linear):
         return True
     rng = np.random.default_rng(0)
@@ -172,7 +179,7 @@ def _answers_rightly(
 def _fits_bytes(node: Conv2d | Linear, low: int, high: int) -> str | None:
     """Why the u8 x s8 kernels are exact for these inputs and weights; None where they are not, or are not here."""
     unsigned, signed = low >= 0 and high <= 255, low >= -128 and high <= 127
-    largest = max(-int(node.weight.min()), int(node.weight.max()))
+    largest = magnitude(node.weight)
     if not (unsigned or signed) or largest > 127 or not byte_kernels():
         return None
     if isinstance(node, Conv2d) and not _ordinary(node):
@@ -233,7 +240,7 @@ def byte_kernels() -> bool:
         image = torch.from_numpy(given.astype(np.uint8))[:, :, None, None]
         kernel = Conv2d(weight=weight[:, :, None, None])
         fired = ByteConv(kernel, (4, 1, 1), 0).firing(np.array(1), np.array([5, -7]))(image)
-    except (AttributeError, RuntimeError, NotImplementedError, TypeError):
+    except (AttributeError, RuntimeError, TypeError):  # no such operators in this torch, or with other arguments
         return False
     expected = given @ weight.T.astype(np.int64)
     right = (sums.numpy() == expected).all() and (fired.numpy()[:, :, 0, 0] == (expected > [5, -7])).all()
@@ -323,7 +330,7 @@ def _unsigned(frames: Tensor, zero_point: int) -> Tensor:
     return frames.to(torch.int8).view(torch.uint8) ^ 128
 
 
-class _Bytes:
+class _Bytes(abc.ABC):
     """Shared by the kernels u8 x s8, which sum in 32 bits and give float32, or fired bytes."""
 
     arithmetic = "u8 x s8"
@@ -337,16 +344,17 @@ class _Bytes:
         self._scales = torch.full((channels,), scale, dtype=torch.float32, device="cpu")
         self._ones = torch.ones(channels, dtype=torch.float32, device="cpu")
         self._weight = self._pack(node.weight)
-        self._fired: tuple[Tensor, Tensor] | None = None
 
+    @abc.abstractmethod
     def _pack(self, weight: Array) -> Tensor:
-        raise NotImplementedError
+        """int8 weights as the kernel takes them."""
 
+    @abc.abstractmethod
     def _run(
         self, x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, dtype: torch.dtype,
         then: str, bounds: list[float],
     ) -> Tensor:  # fmt: skip
-        raise NotImplementedError
+        """The kernel on frames of bytes; ``then`` is done with the sums, within ``bounds``."""
 
     def __call__(self, frames: Tensor) -> Tensor:
         x = _unsigned(frames, self.zero_point)

@@ -15,7 +15,7 @@ from neurocompile.backends.functional import loops
 from neurocompile.backends.functional.products import narrowest
 from neurocompile.ir.bounds import Interval, state_range
 from neurocompile.ir.interpret import SomaState
-from neurocompile.ir.nodes import Array, FixedPoint, Neuron, Shape, Soma, Threshold
+from neurocompile.ir.nodes import Array, FixedPoint, Neuron, Shape, Soma, Threshold, magnitude
 from neurocompile.ir.populations import Population
 
 # sums and states of so many bits, and a few of them added, stay below 2**53, where float64 ends to hold every integer
@@ -52,8 +52,8 @@ def make_runner(population: Population, arriving: Interval, timesteps: int) -> S
     widest = max(arriving.bits + fixed.fraction_bits, fixed.state_bits)
     if isinstance(soma, Neuron) and soma.reset == "set":
         # a value that is reset to may decay before it is cut to the state's width
-        widest = max(widest, int(np.abs(soma.reset_value.astype(np.int64)).max()).bit_length() + fixed.decay_bits)
-    largest = max(int(np.abs(array.astype(np.int64)).max()) for _, array in soma.arrays())
+        widest = max(widest, magnitude(soma.reset_value).bit_length() + fixed.decay_bits)
+    largest = max(magnitude(array) for _, array in soma.arrays())
     if widest > _SAFE_BITS or largest >= 1 << _SAFE_BITS:
         return Interpreted(soma, shape, "int64")
     if isinstance(soma, Neuron):
@@ -190,7 +190,7 @@ def fused_limit(soma: Threshold, exponent: int, most: int) -> tuple[Array, Array
     parts = soma.threshold, soma.bias, soma.flip
     if soma.spikes != "binary" or any(part.ndim > 1 for part in parts):
         return None
-    if max(abs(int(end)) for part in parts for end in (part.min(), part.max())) >= 1 << 62:
+    if max(map(magnitude, parts)) >= 1 << 62:
         return None  # their difference might leave int64
     threshold, bias, flip = (part.astype(np.int64) for part in parts)
     sign = np.where(flip != 0, -1, 1)
