@@ -1,0 +1,102 @@
+"""The nodes of a graph. Each is a frozen value whose docstring states its equation, shapes and units.
+
+Shapes leave out the batch and time axes: an image is ``(channels, height, width)``, a vector ``(features,)``; axis 0 is
+the channel. A parameter of a channel-wise kind is a scalar ``()``, one value per channel ``(channels,)``, or one per
+neuron (the full shape). Arrays are read-only. What a graph computes is defined by ``ir/interpret.py`` alone.
+"""
+
+from __future__ import annotations
+
+from neurocompile.ir.nodes.base import (
+    Array,
+    Compare,
+    Node,
+    Order,
+    Overflow,
+    Pair,
+    Reset,
+    Shape,
+    Spikes,
+    magnitude,
+    per_channel,
+)
+from neurocompile.ir.nodes.operators import (
+    Add,
+    AvgPool2d,
+    AxonDelay,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Delay,
+    Dropout,
+    Flatten,
+    Identity,
+    Linear,
+    MaxPool2d,
+    Recurrent,
+    Relu,
+    Reshape,
+    Scale,
+    SumPool2d,
+)
+from neurocompile.ir.nodes.somas import FixedPoint, Neuron, Readout, Soma, Threshold
+from neurocompile.ir.nodes.sources import DirectEncoder, Input, PoissonEncoder
+
+SPIKING = (Neuron, Threshold)
+ENCODERS = (DirectEncoder, PoissonEncoder)
+WEIGHTED = (Conv2d, Linear, Scale)
+
+#: every kind that a file may name
+KINDS: dict[str, type[Node]] = {
+    cls.__name__: cls
+    for cls in (
+        Input, DirectEncoder, PoissonEncoder, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d,
+        BatchNorm, Flatten, Reshape, Add, Concat, Relu, Identity, Dropout, Delay, AxonDelay, Recurrent, Neuron,
+        Threshold, Readout,
+    )
+}  # fmt: skip
+
+__all__ = [
+    "ENCODERS",
+    "KINDS",
+    "SPIKING",
+    "WEIGHTED",
+    "Add",
+    "Array",
+    "AvgPool2d",
+    "AxonDelay",
+    "BatchNorm",
+    "Compare",
+    "Concat",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Delay",
+    "DirectEncoder",
+    "Dropout",
+    "FixedPoint",
+    "Flatten",
+    "Identity",
+    "Input",
+    "Linear",
+    "MaxPool2d",
+    "Neuron",
+    "Node",
+    "Order",
+    "Overflow",
+    "Pair",
+    "PoissonEncoder",
+    "Readout",
+    "Recurrent",
+    "Relu",
+    "Reset",
+    "Reshape",
+    "Scale",
+    "Shape",
+    "Soma",
+    "Spikes",
+    "SumPool2d",
+    "Threshold",
+    "magnitude",
+    "per_channel",
+]
