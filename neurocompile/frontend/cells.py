@@ -1,0 +1,61 @@
+"""What a neuron layer of any framework means in the graph's terms, and what a table's entry is given to say it with.
+
+A framework's file under ``frameworks/`` has a ``TABLE`` from the full name of a class (``module.qualname``, compared as
+text, so that no framework is imported) to a :data:`Handler`: a function that is called in place of the module's
+``forward`` while a network is followed, with symbolic tensors, and returns what ``forward`` would return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from torch import Tensor, nn
+
+from neurocompile.ir.nodes import Array, Neuron, Readout
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One neuron layer: ``input = gain * (x + connection(what it sent one step before))``, which enters ``soma``.
+
+    Parameters of the soma are float64 arrays: scalars, (channels,) or the full shape; so is ``gain``. ``connection`` is
+    called with a symbolic tensor of the layer's shape; the layers that it goes through are followed like all others.
+    """
+
+    soma: Neuron | Readout
+    gain: Array | None = None
+    connection: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What a layer gives: its spikes (a readout's membrane), and its state after the step, or after every step."""
+
+    spikes: Tensor
+    membrane: Tensor
+    current: Tensor
+
+
+class Call(Protocol):
+    """One call of a module that a table knows. Tensors are symbolic: shapes and torch's operations work on them."""
+
+    module: nn.Module
+    #: the module's dotted path in the network
+    path: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def step(self, cell: Cell, x: Tensor, state: tuple[Tensor | None, ...] = ()) -> Fired:
+        """One time step with input x (N, *shape). ``state``: the state tensors that the caller passed, if any: they
+        must be zeros or None at the first step, then what this layer left at the step before, else it is refused."""
+
+    def sequence(self, cell: Cell, x: Tensor, axis: int, state: tuple[Tensor | None, ...] = ()) -> Fired:
+        """All time steps of x, which lie along ``axis`` (0: (T, N, *shape), 1: (N, T, *shape), -1: (N, *shape, T))."""
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Put the module on the list of what cannot be compiled; ``reason`` says why and what to use instead."""
+
+
+Handler = Callable[[Call], Any]

@@ -1,0 +1,1 @@
+"""One table per framework: which class is which neuron. No framework is imported here."""
