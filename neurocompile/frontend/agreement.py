@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from neurocompile.errors import GraphError
 from neurocompile.frontend.presentation import Imported
-from neurocompile.frontend.symbolic import Value, leaves
-from neurocompile.frontend.tracer import Watched, restored
+from neurocompile.frontend.tracing.symbolic import Value, leaves
+from neurocompile.frontend.tracing.tracer import Watched, restored
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import SPIKING, Array, Conv2d, Linear

@@ -20,9 +20,9 @@ from torch import nn
 from neurocompile.errors import GraphError, NeurocompileError
 from neurocompile.frontend.cells import Handler
 from neurocompile.frontend.frameworks import TABLE
-from neurocompile.frontend.recorder import Recorder
-from neurocompile.frontend.symbolic import Axes, Symbol, Value, When, fresh, leaves
-from neurocompile.frontend.tracer import Tracer, Watched, place
+from neurocompile.frontend.tracing.recorder import Recorder
+from neurocompile.frontend.tracing.symbolic import Axes, Symbol, Value, When, fresh, leaves
+from neurocompile.frontend.tracing.tracer import Tracer, Watched, place
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Readout, Scale, Shape
 from neurocompile.snn.build import WiredModule

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.symbolic import Refusal
+from neurocompile.frontend.tracing.symbolic import Refusal
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     ENCODERS,

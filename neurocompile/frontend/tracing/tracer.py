@@ -24,9 +24,9 @@ from torch.utils._pytree import tree_map
 
 from neurocompile.errors import GraphError
 from neurocompile.frontend.cells import Cell, Fired, Handler, values
-from neurocompile.frontend.operations import CONTROL, METADATA, OPERATIONS, instead
-from neurocompile.frontend.recorder import Layer, Recorder
-from neurocompile.frontend.symbolic import (
+from neurocompile.frontend.tracing.operations import CONTROL, METADATA, OPERATIONS, instead
+from neurocompile.frontend.tracing.recorder import Layer, Recorder
+from neurocompile.frontend.tracing.symbolic import (
     Axes,
     Refusal,
     Symbol,
