@@ -49,6 +49,8 @@ class Tracer:
         self.timesteps = recorder.timesteps
         self.problems: list[str] = []
         self.notes: list[str] = []
+        #: whether a layer would take the input if its axes lay otherwise
+        self.misplaced = False
         self.watched: dict[str, Watched] = {}
         self._scopes: list[tuple[str, nn.Module]] = [("", model)]
         self._name: str | None = None
@@ -85,6 +87,7 @@ class Tracer:
                 if isinstance(refusal, GraphError) and handler is None:
                     raise
                 self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
+                self.misplaced |= isinstance(refusal, WrongLayoutError)
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
             finally:
