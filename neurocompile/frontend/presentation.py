@@ -199,6 +199,7 @@ class _Attempt:
             try:
                 result = self._follow()
             except NeurocompileError:
+                self._raise_problems()
                 raise
             except Exception as problem:  # whatever the user's forward() raises when it meets a symbol
                 self._raise_problems()

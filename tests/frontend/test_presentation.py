@@ -352,7 +352,7 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
         r"forward\(\) runs 7 time steps, timesteps is 4; build with 7"
     ),
     "too many calls": (
-        lambda net, x: (net.lif1(net.fc1(x)), sum(net.step(x) for _ in range(4))), "must be called once per time step"
+        lambda net, x: (net.lif1(net.fc1(x)), sum(net.step(x) for _ in range(4))), "call it once per time step"
     ),
     "other inputs": (
         lambda net, x: net.lif2(net.fc2(net.lif1(net.fc1(x)))) + sum(net.lif2(net.fc2(x[:, :5])) for _ in range(3)),

@@ -335,8 +335,10 @@ class TracedCall:
         self._check_state(layer_name, state, now)
         for _ in range(now - value.when if isinstance(value.when, int) else 0):
             x = tracer.symbol(sizes(x), Value(tracer.recorder.past(value.node), now, value.axes))
-        if isinstance(value.when, tuple) or (isinstance(value.when, int) and value.when > now):
+        if isinstance(value.when, tuple):
             raise Refusal("reads a sum over time steps; give it each step")
+        if isinstance(value.when, int) and value.when > now:
+            raise Refusal(f"is at step {now} and reads what comes at step {value.when}; call it once per time step")
         layer, source = tracer.soma(layer_name, cell, x, value.axes)
         layer.inputs.append(source)
         tracer.recorder.place(layer_name)
