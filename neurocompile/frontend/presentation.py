@@ -199,7 +199,6 @@ class _Attempt:
             try:
                 result = self._follow()
             except NeurocompileError:
-                self._raise_problems()
                 raise
             except Exception as problem:  # whatever the user's forward() raises when it meets a symbol
                 self._raise_problems()
@@ -250,6 +249,7 @@ class _Attempt:
         return result
 
     def _check_steps(self, steps: dict[str, int], wanted: int) -> None:
+        self._raise_problems()  # a layer that was refused has not been counted
         if not steps or set(steps.values()) == {wanted}:
             return
         counts = sorted(set(steps.values()))
