@@ -200,11 +200,13 @@ def _adaptive_pool(layer: _Layer) -> Node:
 
 def _neuron(layer: _Layer) -> Node:
     config, tensors = layer.config, layer.tensors
+    lowest = config.get("membrane_min")
     return Neuron(
         threshold=tensors["threshold"],
         leak=tensors["leak"],
         current_leak=tensors["current_leak"],
         reset_value=np.asarray(config["reset_value"], np.float64),
+        membrane_min=None if lowest is None else np.asarray(lowest, np.float64),
         order=config["order"],
         compare=config["compare"],
         reset=config["reset"],
