@@ -72,7 +72,9 @@ def read_module(module: nn.Module, example_input: object, timesteps: int, name: 
     """
     batch = example_input.detach().cpu().float() if isinstance(example_input, Tensor) else example_input
     samples = np.asarray(batch)
-    if samples.ndim < 2 or not samples.size:
+    if samples.ndim > 1 and not len(samples):
+        raise InputError(f"example_input has shape {samples.shape}: no samples; give at least one")
+    if samples.ndim < 2:
         raise InputError(
             f"example_input has shape {samples.shape}; give a batch (N, features) or (N, channels, height, width)"
         )

@@ -160,8 +160,8 @@ def _maps(tracer: Tracer, x: Any, rank: int) -> tuple[Symbol, Value]:
     axes, lengths = value.axes, sizes(x)
     if len(axes) != rank + 1:
         raise Refusal(
-            f"reads a tensor of {len(axes)} axes {lengths}, {rank + 1} belong there; merge batch and time before it, "
-            "or go through time step by step"
+            f"reads a tensor of {len(axes)} axes {lengths}, {rank + 1} belong there; check --input-shape, or merge "
+            "batch and time before it"
         )
     if not axes[0] or any(isinstance(label, int) for label in axes[0]):
         raise Refusal("reads a tensor whose first axis is not the batch")
@@ -577,7 +577,7 @@ def _linear(tracer: Tracer, input: Symbol, weight: Tensor, bias: Tensor | None =
     value = tracer.value(input)
     shape = tracer.recorder.shapes[value.node]
     if len(shape) != 1 or not in_order(value.axes, 1):
-        raise Refusal(f"applies weights along the last axis of {sizes(input)} alone; flatten features before it")
+        raise Refusal(f"applies weights along the last axis of {sizes(input)} alone; put a Flatten before it")
     added = None if bias is None else _for_sum(tracer, tracer.array(bias), value)
     return tracer.apply("linear", Linear(weight=tracer.array(weight), bias=added), input, value)
 
@@ -767,10 +767,12 @@ def _dropout(tracer: Tracer, input: Symbol, p: float = 0.5, training: bool = Tru
 
 def _pad(tracer: Tracer, input: Symbol, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Symbol:
     """More channels, of zeros: a convolution of one position that leaves them empty."""
-    x, what = _maps(tracer, input, 3)
     pads = [int(each) for each in pad]
+    if not any(pads):
+        return input
+    x, what = _maps(tracer, input, 3)
     if mode != "constant" or value not in (None, 0, 0.0) or any(pads[:4]) or len(pads) != 6 or min(pads) < 0:
-        raise Refusal(f"pads {pads} with mode {mode!r}; use the padding of the convolution, with zeros")
+        raise Refusal(f"pads {pads} with mode {mode!r}; use the convolution's own padding with padding_mode='zeros'")
     channels = tracer.recorder.shapes[what.node][0]
     weight = np.zeros((channels + pads[4] + pads[5], channels, 1, 1))
     weight[pads[4] + np.arange(channels), np.arange(channels)] = 1

@@ -25,6 +25,7 @@ from neurocompile.frontend.symbolic import Axes, Symbol, Value, When, fresh, lea
 from neurocompile.frontend.tracer import Tracer, place
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Readout, Scale, Shape
+from neurocompile.snn.build import WiredModule
 
 #: a step that calls a network once more shows what it reads of the step before, and one more that it stays so
 _DRIVEN_STEPS = 3
@@ -81,6 +82,8 @@ def from_module(
         GraphError: everything in it that cannot be compiled, in one list with names and remedies; or the line of code
             that cannot be followed.
     """
+    if type(timesteps) is not int or timesteps < 1:
+        raise GraphError(f"graph {name!r}: timesteps is {timesteps!r}; it must be a whole number of at least 1")
     module = _unwrapped(module)
     failures: list[tuple[int, GraphError]] = []
     for layout, count in _layouts(input_shape, timesteps, batch):
@@ -183,6 +186,8 @@ class _Attempt:
 
     def _raise_problems(self) -> None:
         problems = self.tracer.problems
+        if len(problems) == 1 and " (" not in problems[0].split(":")[0]:
+            raise GraphError(problems[0])  # it is a sentence that begins with the layer's name
         if problems:
             what = "1 operation" if len(problems) == 1 else f"{len(problems)} operations"
             raise GraphError(f"{type(self.module).__name__}: {what} cannot be compiled: {'; '.join(problems)}")
@@ -246,6 +251,8 @@ class _Attempt:
 
 def _parameters(module: nn.Module) -> tuple[str, int]:
     """What ``forward`` calls its input, and how many states it takes behind it."""
+    if isinstance(module, WiredModule):
+        return module.wiring.steps[0].name, 0
     if isinstance(module, nn.Sequential):
         return "input", 0
     parameters = list(inspect.signature(module.forward).parameters.values())

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.cells import Cell, Fired, Handler
+from neurocompile.frontend.cells import Cell, Fired, Handler, values
 from neurocompile.frontend.operations import CONTROL, METADATA, OPERATIONS, instead
 from neurocompile.frontend.recorder import Layer, Recorder
 from neurocompile.frontend.symbolic import (
@@ -85,7 +85,9 @@ class Tracer:
                 if handler is None:
                     return original(*args, **kwargs)
                 return handler(TracedCall(self, module, path, args, kwargs))
-            except Refusal as refusal:
+            except (Refusal, GraphError) as refusal:
+                if isinstance(refusal, GraphError) and handler is None:
+                    raise
                 self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
@@ -121,6 +123,9 @@ class Tracer:
                 raise Refusal(str(problem)) from None
         except Refusal as refusal:
             self.problem(self._shown(name, refusal))
+        except GraphError as error:
+            where = self.name(name)
+            self.problem(f"{error}" if str(error).startswith(where) else f"{where}: {error}")
         except _Listed:
             pass
         return self._like_torch(func, args, kwargs)
@@ -216,10 +221,8 @@ class Tracer:
         """A parameter's values; the same array for the same parameter."""
         if id(tensor) not in self._arrays:
             if tensor.is_complex():
-                raise Refusal("complex numbers are not supported; use real weights")
-            plain = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
-            # a parameter may change later, and the graph is to stay as it is
-            self._arrays[id(tensor)] = (tensor, plain.detach().cpu().numpy().copy())
+                raise Refusal("complex numbers are not supported; save real weights")
+            self._arrays[id(tensor)] = (tensor, values(tensor))
         return self._arrays[id(tensor)][1]
 
     def value(self, x: Any) -> Value:
@@ -264,7 +267,7 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------- neurons
 
-    def soma(self, name: str, cell: Cell, x: Symbol, axes: Axes) -> tuple[Layer, str, Symbol]:
+    def soma(self, name: str, cell: Cell, x: Symbol, axes: Axes) -> tuple[Layer, str]:
         """The layer called ``name``, and its input with gain and recurrent connection."""
         value = self.value(x)
         shape = self.recorder.shapes[value.node]
@@ -292,7 +295,7 @@ class Tracer:
         if cell.gain is not None:
             with self.named(f"{base}.gain"):
                 x = self.apply("gain", Scale(weight=cell.gain), x, self.value(x))
-        return layer, self.value(x).node, x
+        return layer, self.recorder.encoded(self.value(x).node)
 
 
 @dataclass(frozen=True)
@@ -328,7 +331,7 @@ class TracedCall:
             x = tracer.symbol(sizes(x), Value(tracer.recorder.past(value.node), now, value.axes))
         if isinstance(value.when, tuple) or (isinstance(value.when, int) and value.when > now):
             raise Refusal("reads a sum over time steps; give it each step")
-        layer, source, _ = tracer.soma(layer_name, cell, x, value.axes)
+        layer, source = tracer.soma(layer_name, cell, x, value.axes)
         layer.inputs.append(source)
         tracer.recorder.place(layer_name)
         return self._fired(layer_name, sizes(x), now, value.axes)
@@ -347,7 +350,7 @@ class TracedCall:
         self._check_state(layer_name, state, 0)
         last = x.movedim(axis, 0) if axis not in (0, 1) else x
         axes = tracer.value(last).axes
-        layer, source, _ = tracer.soma(layer_name, cell, last, axes)  # type: ignore[arg-type]
+        layer, source = tracer.soma(layer_name, cell, last, axes)  # type: ignore[arg-type]
         layer.inputs += [source] * tracer.timesteps
         tracer.recorder.place(layer_name)
         return self._fired(layer_name, sizes(x), "along", value.axes)
