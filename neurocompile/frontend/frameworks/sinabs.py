@@ -85,6 +85,11 @@ def _spikes(spike_fn: Any) -> dict[str, Any]:
     return {"spikes": "binary"} if most == 1 else {"spikes": "graded", "max_payload": int(most)}
 
 
+def _is_unlimited(soma: Neuron | Readout, module: Any) -> bool:
+    graded = isinstance(soma, Neuron) and soma.spikes == "graded"
+    return graded and getattr(module.spike_fn, "max_num_spikes_per_bin", None) is None
+
+
 def _reset(reset_fn: Any, threshold: Tensor) -> dict[str, Any]:
     name = _name(type(reset_fn))
     if name == f"{_ACTIVATION}.reset_mechanism.MembraneSubtract":
@@ -135,6 +140,8 @@ def _layer(cell: Callable[[Any, Shape], Cell], *, squeezed: bool = False) -> Han
             made = cell(module, tuple(x.shape[2:]))
         except GraphError as error:
             call.refuse(str(error))
+        if _is_unlimited(made.soma, module):
+            call.note(f"Sinabs sets no limit to the spikes of one step; the program sends {_UNLIMITED} at most")
         spikes = call.sequence(made, x, 1).spikes
         return spikes.flatten(0, 1) if squeezed else spikes
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class Builder:
     def weighted(self, layer: nn.Module) -> nn.Module:
         with torch.no_grad():
             for parameter in layer.parameters():
-                parameter.copy_(self.quarters(-1, 1.5, *parameter.shape))
+                parameter.copy_(self.quarters(-1, 1, *parameter.shape))
         return layer
 
     def each_step(self, layer: nn.Module) -> nn.Module:
@@ -239,4 +239,5 @@ def compare(graph: Graph, x: Tensor, seen: dict[str, Array]) -> int:
 @given(networks())
 def test_generated_networks_give_the_same_spikes(network: Network) -> None:
     seen = recorded(network)
+    assume(all(spikes.max() <= 255 for spikes in seen.values()))  # as many as the program sends at once
     compare(imported(network), network.x, seen)
