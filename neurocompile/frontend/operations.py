@@ -21,6 +21,7 @@ from neurocompile.frontend.symbolic import (
     Symbol,
     Value,
     batch_labels,
+    features,
     fresh,
     in_order,
     regroup,
@@ -211,8 +212,13 @@ def _to_shape(tracer: Tracer, x: Symbol, target: list[int]) -> Symbol:
 def _flatten(tracer: Tracer, input: Symbol, start_dim: int = 0, end_dim: int = -1) -> Symbol:
     lengths = list(sizes(input))
     start, end = _axis(start_dim, len(lengths)), _axis(end_dim, len(lengths))
-    merged = math.prod(lengths[start : end + 1])
-    return _to_shape(tracer, input, [*lengths[:start], merged, *lengths[end + 1 :]])
+    shape = [*lengths[:start], math.prod(lengths[start : end + 1]), *lengths[end + 1 :]]
+    value = _any(input)
+    joined = value.axes[start : end + 1]
+    if not features(joined):  # said outright, for where lengths are one they do not tell which axes are meant
+        axes = (*value.axes[:start], tuple(batch_labels(joined)), *value.axes[end + 1 :])
+        return tracer.symbol(tuple(shape), replace(value, axes=axes))
+    return _to_shape(tracer, input, shape)
 
 
 def _unflatten(tracer: Tracer, input: Symbol, dim: int, sizes_: Any = None, **kwargs: Any) -> Symbol:

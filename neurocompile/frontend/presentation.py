@@ -123,8 +123,9 @@ def _layouts(input_shape: Shape, timesteps: int, batch: Shape | None) -> Iterato
     if batch is None:
         static = Layout(input_shape, (("N",), *fresh(len(input_shape))))
         yield static, 2
-        for axes in sequences(input_shape).values():
-            yield Layout(input_shape, axes), 2
+        for count in (2, 1):  # some networks are written for batches of one
+            for axes in sequences(input_shape).values():
+                yield Layout(input_shape, axes), count
         return
     sample = tuple(batch[1:])
     if sample:

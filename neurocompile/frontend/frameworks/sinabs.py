@@ -1,7 +1,7 @@
 """Sinabs 3.1: its neurons in the graph's terms.
 
-One step, with ``a = exp(-1/tau_mem)`` (1 for an IAF), ``c = 1 - a`` where ``norm_input`` (else 1), and, where there is a
-``tau_syn``, ``b = exp(-1/tau_syn)``::
+One step, with ``a = exp(-1/tau_mem)`` (1 for an IAF), ``c = 1 - a`` where ``norm_input`` (else 1), and, where there is
+a ``tau_syn``, ``b = exp(-1/tau_syn)``::
 
     i = b*(i + x)   or   i = x
     v = a*v + c*i;   spikes = fire(v);   v = reset(v, spikes);   v = max(v, min_v_mem)
@@ -35,6 +35,10 @@ def spiking(module: Any, shape: Shape) -> Cell:
     """IAF and LIF, with and without recurrent connection."""
     if module.spike_fn is None:
         return integrating(module, shape)
+    if module.spike_threshold is None:
+        raise GraphError("it has a spike_fn, but spike_threshold is None; give it a threshold")
+    if module.min_v_mem is not None and bool((module.min_v_mem > 0).any()):
+        raise GraphError(f"min_v_mem is {float(module.min_v_mem.max()):g}, and its membrane begins at 0; lower it to 0")
     leak, synaptic, gain = _decays(module, shape)
     soma = Neuron(
         threshold=parameter(module.spike_threshold, shape, "spike_threshold"),
@@ -72,7 +76,7 @@ def _decays(module: Any, shape: Shape) -> tuple[Array, Array, Array | None]:
 
 def _spikes(spike_fn: Any) -> dict[str, Any]:
     """How often a neuron may fire in one step. ``spike_fn`` is a class, or an instance of MaxSpike."""
-    name = _name(spike_fn if isinstance(spike_fn, type) else type(spike_fn))
+    name = _name(spike_fn)
     if name == f"{_ACTIVATION}.spike_generation.SingleSpike":
         return {"spikes": "binary"}
     if name not in (f"{_ACTIVATION}.spike_generation.MultiSpike", f"{_ACTIVATION}.spike_generation.MaxSpike"):
@@ -91,7 +95,7 @@ def _is_unlimited(soma: Neuron | Readout, module: Any) -> bool:
 
 
 def _reset(reset_fn: Any, threshold: Tensor) -> dict[str, Any]:
-    name = _name(type(reset_fn))
+    name = _name(reset_fn)
     if name == f"{_ACTIVATION}.reset_mechanism.MembraneSubtract":
         value = reset_fn.subtract_value
         if value is not None and not bool((exact(value) == exact(threshold)).all()):
@@ -100,13 +104,15 @@ def _reset(reset_fn: Any, threshold: Tensor) -> dict[str, Any]:
     if name == f"{_ACTIVATION}.reset_mechanism.MembraneReset":
         if bool(exact(reset_fn.reset_value).any()):
             raise GraphError(
-                f"Sinabs adds reset_value={reset_fn.reset_value} to neurons that have not fired too; use MembraneReset()"
+                f"Sinabs adds reset_value={reset_fn.reset_value} to silent neurons too; use MembraneReset()"
             )
         return {"reset": "set"}
     raise GraphError(f"its reset_fn is {name}; use MembraneSubtract or MembraneReset")
 
 
-def _name(kind: type) -> str:
+def _name(thing: Any) -> str:
+    """The full name of a class or function, or of an instance's class."""
+    kind = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -137,9 +143,11 @@ def _layer(cell: Callable[[Any, Shape], Cell], *, squeezed: bool = False) -> Han
         if squeezed:
             x = x.reshape(module.batch_size, module.num_timesteps, *x.shape[1:])
         try:
-            made = cell(module, tuple(x.shape[2:]))
-        except GraphError as error:
-            call.refuse(str(error))
+            made = cell(module, tuple(x.shape[2:]) or (1,))
+        except GraphError:
+            # parameters have no shape to fit where time is on another axis, which this finds out and tells
+            call.sequence(Cell(Readout()), x, 1)
+            raise
         if _is_unlimited(made.soma, module):
             call.note(f"Sinabs sets no limit to the spikes of one step; the program sends {_UNLIMITED} at most")
         spikes = call.sequence(made, x, 1).spikes
