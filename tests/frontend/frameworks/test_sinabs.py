@@ -241,7 +241,7 @@ def compare(graph: Graph, x: Tensor, seen: dict[str, Array]) -> int:
     return excused
 
 
-def test_generated_networks_give_the_same_spikes(record_property: Callable[[str, object], None]) -> None:
+def test_generated_networks_give_the_same_spikes() -> None:
     totals: Counter[str] = Counter()
 
     @settings(max_examples=240)
@@ -254,8 +254,7 @@ def test_generated_networks_give_the_same_spikes(record_property: Callable[[str,
         totals["firing"] += all(spikes.any() for spikes in seen.values())
 
     each()
-    for name, count in totals.items():
-        record_property(f"sinabs {name}", count)
+    print(f"Sinabs: {totals['networks']} networks, {totals['excused']} of {totals['values']} spikes differ")  # -rP
     assert totals["networks"] >= 200
     assert totals["firing"] >= 100  # in all their layers
     assert totals["excused"] <= totals["values"] / 10_000
