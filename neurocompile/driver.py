@@ -81,7 +81,8 @@ def compile_graph(
     after_pass: AfterPass | None = None,
     notes: tuple[str, ...] = (),
 ) -> Program:
-    """A traced graph to a program; ``notes`` say how it was read. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
+    """A traced graph to a program; ``notes`` say how it was read. GraphError or CapacityError, with the layer and the
+    remedy, where that cannot be."""
     try:
         profile = load_profile(target.profile)
     except ProfileError as error:

@@ -24,9 +24,9 @@ from torch.utils._pytree import tree_map
 
 from neurocompile.errors import GraphError
 from neurocompile.frontend.cells import Cell, Fired, Handler, values
-from neurocompile.frontend.operations import CONTROL, METADATA, OPERATIONS, instead
-from neurocompile.frontend.recorder import Layer, Recorder
-from neurocompile.frontend.symbolic import (
+from neurocompile.frontend.tracing.operations import CONTROL, METADATA, OPERATIONS, instead
+from neurocompile.frontend.tracing.recorder import Layer, Recorder
+from neurocompile.frontend.tracing.symbolic import (
     Axes,
     Refusal,
     Symbol,
@@ -49,7 +49,9 @@ class Tracer:
         self.timesteps = recorder.timesteps
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.calls: list[RecordedCall] = []
+        #: whether a layer would take the input if its axes lay otherwise
+        self.misplaced = False
+        self.watched: dict[str, Watched] = {}
         self._scopes: list[tuple[str, nn.Module]] = [("", model)]
         self._name: str | None = None
         self._arrays: dict[int, tuple[Tensor, Array]] = {}
@@ -63,18 +65,12 @@ class Tracer:
     def watching(self) -> Iterator[None]:
         """While this is open, calls of the model's modules and torch's functions come here; the model is as it was
         afterwards."""
-        modules = dict(self.model.named_modules())
-        kept = [(module, _snapshot(module)) for module in modules.values()]
-        try:
+        with restored(self.model):
             self.model.eval()
-            for path, module in modules.items():
+            for path, module in self.model.named_modules():
                 module.forward = self._watched(path, module)
             with _Watch(self), torch.no_grad():
                 yield
-        finally:
-            for module, contents in kept:
-                module.__dict__.clear()
-                module.__dict__.update(contents)
 
     def _watched(self, path: str, module: nn.Module) -> Callable[..., Any]:
         handler, original = find_handler(self.table, module), module.forward
@@ -84,11 +80,14 @@ class Tracer:
             try:
                 if handler is None:
                     return original(*args, **kwargs)
-                return handler(TracedCall(self, module, path, args, kwargs))
+                result = handler(TracedCall(self, module, path, args, kwargs))
+                self._note_spikes(path, result)
+                return result
             except (Refusal, GraphError) as refusal:
                 if isinstance(refusal, GraphError) and handler is None:
                     raise
                 self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
+                self.misplaced |= isinstance(refusal, WrongLayoutError)
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
             finally:
@@ -97,6 +96,12 @@ class Tracer:
         # frameworks ask for the arguments of a module's forward to learn whether it takes a state
         forward.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         return forward
+
+    def _note_spikes(self, path: str, result: Any) -> None:
+        for position, item in enumerate(leaves(result)):
+            value = item.value if isinstance(item, Symbol) else None
+            if value is not None and value.port == "out" and value.node in self.recorder.layers:
+                self.watched.setdefault(value.node, Watched(path, position, value))
 
     def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What torch would do at a call of ``func`` with a symbol among its arguments."""
@@ -299,11 +304,12 @@ class Tracer:
 
 
 @dataclass(frozen=True)
-class RecordedCall:
-    """A call of a layer of neurons: what it gave. ``position``: of the spikes among the tensors of its result."""
+class Watched:
+    """Where the spikes of a layer are found when the network runs: in what the module at ``path`` returns, the item at
+    ``position`` (of all in nested tuples), whose axes are those of ``value``."""
 
     path: str
-    layer: str
+    position: int
     value: Value
 
 
@@ -329,8 +335,10 @@ class TracedCall:
         self._check_state(layer_name, state, now)
         for _ in range(now - value.when if isinstance(value.when, int) else 0):
             x = tracer.symbol(sizes(x), Value(tracer.recorder.past(value.node), now, value.axes))
-        if isinstance(value.when, tuple) or (isinstance(value.when, int) and value.when > now):
+        if isinstance(value.when, tuple):
             raise Refusal("reads a sum over time steps; give it each step")
+        if isinstance(value.when, int) and value.when > now:
+            raise Refusal(f"is at step {now} and reads what comes at step {value.when}; call it once per time step")
         layer, source = tracer.soma(layer_name, cell, x, value.axes)
         layer.inputs.append(source)
         tracer.recorder.place(layer_name)
@@ -409,7 +417,6 @@ class TracedCall:
         labels = iter(fresh(rank))
         fixed = tuple(next(labels) if axis and isinstance(axis[0], int) else axis for axis in axes)
         out = Value(name, when, fixed)
-        tracer.calls.append(RecordedCall(self.path, name, out))
         return Fired(
             tracer.symbol(shape, out),
             tracer.symbol(shape, Value(name, when, fixed, "membrane")),
@@ -453,8 +460,19 @@ def function_name(func: Any) -> str:
     return str(name).strip("_") if name.startswith("__") else str(name)
 
 
-def _snapshot(module: nn.Module) -> dict[str, Any]:
-    return {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
+@contextlib.contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Whatever is put into the model's modules while this is open is gone afterwards, and what was there is back."""
+    kept = [
+        (module, {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()})
+        for module in model.modules()
+    ]
+    try:
+        yield
+    finally:
+        for module, contents in kept:
+            module.__dict__.clear()
+            module.__dict__.update(contents)
 
 
 def _cannot_follow(model: nn.Module, why: str) -> str:
