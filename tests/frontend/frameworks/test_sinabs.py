@@ -22,6 +22,7 @@ from hypothesis.strategies import DrawFn
 from torch import Tensor, nn
 
 from neurocompile.errors import GraphError
+from neurocompile.frontend import agreement
 from neurocompile.frontend.frameworks.sinabs import TABLE, spiking
 from neurocompile.frontend.presentation import from_module
 from neurocompile.ir.graph import Graph
@@ -332,6 +333,19 @@ def test_a_network_that_sinabs_converted() -> None:
         for layer in model.modules():
             if isinstance(layer, sl.StatefulLayer):
                 layer.reset_states()
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(1, 1), (1, 3), (2, 2), (3, 3)])
+def test_a_network_made_for_one_batch_size_is_compared_in_such_batches(batch_size: int, count: int) -> None:
+    """With another it would take steps of one sample for those of the next."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 3), sl.IAFSqueeze(batch_size=batch_size, spike_fn=sa.SingleSpike))
+    model(torch.rand(5 * batch_size, 4))  # which leaves a state behind
+    read = from_module(model, (), 5, "net", batch=(5 * batch_size, 4))
+    samples = np.random.default_rng(1).random((count, 5, 4)) * 3
+    counts = agreement.compare(read, samples)
+    assert counts == {"1": (0, 3 * count)}
+    assert agreement.spikes_of(read, samples)["1"].any()
 
 
 class Branches(nn.Module):
