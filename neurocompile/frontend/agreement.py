@@ -26,6 +26,8 @@ from neurocompile.snn.state import reset_state
 
 #: multiplications that a comparison may take: some seconds
 _MOST_PRODUCTS = 4e9
+#: by how much the network itself is faster than the interpreter
+_FASTER = 20
 #: single precision may decide otherwise where a membrane is very near its threshold: so many neurons may differ
 _SHARE = 0.02
 
@@ -74,13 +76,24 @@ def check(imported: Imported, samples: Array) -> str | None:
 
 def spikes_of(imported: Imported, samples: Array) -> dict[str, Array]:
     """What each layer of the network itself sends: (N, T, *shape)."""
+    # some networks take no other batch than the one that they were followed with
+    size = imported.batch
+    if size * _products(imported.graph) > _FASTER * _MOST_PRODUCTS:
+        size = len(samples)
+    parts = [_spikes_of_batch(imported, samples[start : start + size], size) for start in range(0, len(samples), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _spikes_of_batch(imported: Imported, samples: Array, size: int) -> dict[str, Array]:
+    """The same for at most ``size`` samples; where there are fewer, they are repeated to fill the batch."""
+    batch = np.resize(samples, (size, *samples.shape[1:]))
     seen: dict[str, list[Array]] = {name: [] for name in imported.watched if name in imported.graph}
     with _listening(imported, seen):
-        imported.run(samples)
+        imported.run(batch)
     spiking = set(imported.graph.of_kind(*SPIKING))
     steps = imported.graph.timesteps
     return {
-        name: _in_order(np.stack(arrays), imported.watched[name].value, len(samples), steps)
+        name: _in_order(np.stack(arrays), imported.watched[name].value, len(batch), steps)[: len(samples)]
         for name, arrays in seen.items()
         if name in spiking and arrays
     }

@@ -79,6 +79,9 @@ class Call(Protocol):
     def named(self, name: str) -> AbstractContextManager[None]:
         """Nodes that are made while it is open bear this name."""
 
+    def note(self, text: str) -> None:
+        """Tell the user of something that the graph says otherwise than the module, which is no reason to refuse."""
+
     def refuse(self, reason: str) -> NoReturn:
         """Put the module on the list of what cannot be compiled; ``reason`` says why and what to use instead."""
 

@@ -74,13 +74,14 @@ class Layout:
 @dataclass(frozen=True)
 class Imported:
     """A traced graph, how it was read, what the user should know about that, and where the network itself shows the
-    spikes of its layers."""
+    spikes of its layers. ``batch``: the length of the batch that it was followed with; some networks take no other."""
 
     module: nn.Module
     graph: Graph
     layout: Layout
     notes: tuple[str, ...]
     watched: Mapping[str, Watched]
+    batch: int
 
     def run(self, samples: Array) -> None:
         """Present samples (N, *shape) or (N, T, *shape) to the network itself, as it was read."""
@@ -150,8 +151,9 @@ def _layouts(input_shape: Shape, timesteps: int, batch: Shape | None) -> Iterato
     if batch is None:
         static = Layout(input_shape, (("N",), *fresh(len(input_shape))))
         yield static, 2
-        for axes in sequences(input_shape).values():
-            yield Layout(input_shape, axes), 2
+        for count in (2, 1):  # some networks are written for batches of one
+            for axes in sequences(input_shape).values():
+                yield Layout(input_shape, axes), count
         return
     sample = tuple(batch[1:])
     if sample:
@@ -212,7 +214,7 @@ class _Attempt:
         outputs = answers.of(result)
         graph = self.recorder.finish(name, outputs)
         layout = replace(self.layout, stepwise=self.driven)
-        return Imported(self.module, graph, layout, tuple(self.tracer.notes), self.tracer.watched)
+        return Imported(self.module, graph, layout, tuple(self.tracer.notes), self.tracer.watched, self.batch)
 
     def _raise_problems(self) -> None:
         problems = self.tracer.problems

@@ -178,9 +178,10 @@ class NeuronModel(Record):
     compares: tuple[Compare, ...]
     orders: tuple[Order, ...]
     spikes: tuple[SpikeValues, ...]
-    leaky_reset: tuple[bool, ...]  # true: the leak also acts on the reset; false: the reset escapes one leak
+    leaky_reset: tuple[bool, ...]  # true: the leak also acts on the reset; false: the reset comes a step later
     single_spike: bool  # a neuron can be told to fire at most once per presentation
     max_delay_steps: Steps
+    membrane_min: bool = False  # a membrane can be told not to fall below a value
 
 
 class Cost(Record):

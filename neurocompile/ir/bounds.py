@@ -143,35 +143,57 @@ def state_range(population: Population, inputs: Interval, timesteps: int) -> tup
     for _ in range(timesteps):
         current = decayed(current, current_leak) + arriving
         if isinstance(soma, Readout):
-            kept = decayed(membrane, leak)
+            membrane = decayed(membrane, leak) + current
         elif soma.leaky_reset:
             left = _after_reset(soma, membrane, shape)
             all_membranes = all_membranes | left  # what a reset leaves is stored too
-            kept = decayed(left, leak)
+            if soma.order == "integrate_first":
+                left = _raised(soma, left, shape)
+            membrane = decayed(left, leak) + current
+        elif soma.reset == "set":
+            membrane = decayed(_silent(soma, _raised(soma, membrane, shape), shape), leak) + current
+            membrane = membrane | _reset_values(soma, shape)
         else:
-            kept = _less_owed(soma, membrane, leak, bits, shape)
-        membrane = kept + current
+            membrane = _less_owed(soma, _raised(soma, membrane, shape), leak, bits, shape) + current
         all_currents, all_membranes = all_currents | current, all_membranes | membrane
+        if isinstance(soma, Neuron) and soma.order == "fire_first":
+            membrane = _raised(soma, membrane, shape)
     return all_currents, all_membranes
+
+
+def _raised(soma: Neuron, membrane: Interval, shape: tuple[int, ...]) -> Interval:
+    """Where the membrane is once it is no lower than ``membrane_min``."""
+    if soma.membrane_min is None:
+        return membrane
+    lowest = per_channel(soma.membrane_min, shape).astype(np.int64)
+    return Interval(np.maximum(membrane.low, lowest), np.maximum(membrane.high, lowest))
+
+
+def _silent(soma: Neuron, membrane: Interval, shape: tuple[int, ...]) -> Interval:
+    """Where the membrane can be if it is not reset."""
+    if soma.reset == "none" or soma.single_spike:
+        # a neuron that has fired its only spike is not reset again
+        return membrane
+    threshold = per_channel(soma.threshold, shape).astype(np.int64)
+    low = np.maximum(membrane.low, -threshold) if soma.spikes == "signed" else membrane.low
+    return Interval(low, np.minimum(membrane.high, threshold))
+
+
+def _reset_values(soma: Neuron, shape: tuple[int, ...]) -> Interval:
+    """What a membrane can be set to."""
+    value = per_channel(soma.reset_value, shape).astype(np.int64) + np.zeros(shape, np.int64)
+    return Interval(value, value) | Interval(-value, -value) if soma.spikes == "signed" else Interval(value, value)
 
 
 def _after_reset(soma: Neuron, membrane: Interval, shape: tuple[int, ...]) -> Interval:
     """Where the membrane can be once it may have fired."""
-    threshold = per_channel(soma.threshold, shape).astype(np.int64)
-    silent = Interval(
-        np.maximum(membrane.low, -threshold) if soma.spikes == "signed" else membrane.low,
-        np.minimum(membrane.high, threshold),
-    )
-    if soma.reset == "none" or soma.single_spike:
-        # a neuron that has fired its only spike is not reset again
-        silent = membrane
+    silent = _silent(soma, membrane, shape)
     if soma.reset == "none":
         return silent
-    zero = np.zeros(shape, np.int64)
     if soma.reset == "set":
-        value = per_channel(soma.reset_value, shape).astype(np.int64) + zero
-        low = np.minimum(value, -value) if soma.spikes == "signed" else value
-        return silent | Interval(low, np.maximum(value, -value) if soma.spikes == "signed" else value)
+        return silent | _reset_values(soma, shape)
+    threshold = per_channel(soma.threshold, shape).astype(np.int64)
+    zero = np.zeros(shape, np.int64)
     most = soma.max_payload if soma.spikes == "graded" else 1
     low = np.minimum(membrane.low + threshold, zero) if soma.spikes == "signed" else zero
     return silent | Interval(low, np.maximum(membrane.high - most * threshold, zero))
@@ -191,4 +213,6 @@ def _less_owed(soma: Neuron, membrane: Interval, leak: Array, bits: int, shape: 
     low, high = np.minimum(whole.low, fired.low), np.maximum(silent_high, fired.high)
     if soma.spikes == "signed":
         low, high = np.minimum(low, -fired.high), np.maximum(high, -fired.low)
+        if soma.membrane_min is not None:
+            high = np.maximum(high, threshold)  # it fired below -threshold and was raised, to zero at most
     return Interval(low, high)

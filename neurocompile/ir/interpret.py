@@ -195,7 +195,7 @@ class SomaState:
     dtype: np.dtype[np.generic]
     current: Array = field(init=False)
     membrane: Array = field(init=False)
-    owed: Array = field(init=False)
+    last: Array = field(init=False)
     fired: Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,7 +203,7 @@ class SomaState:
 
     def clear(self) -> None:
         zero = np.zeros((self.batch, *self.shape), self.dtype)
-        self.current, self.membrane, self.owed, self.fired = zero, zero, zero, zero.astype(np.bool_)
+        self.current, self.membrane, self.last, self.fired = zero, zero, zero, zero.astype(np.bool_)
 
     def _of(self, parameter: Array) -> Array:
         return per_channel(parameter, self.shape).astype(self.dtype)
@@ -245,21 +245,21 @@ class SomaState:
                 )  # fmt: skip
             case Neuron(order="integrate_first"):
                 current = self._integrate(x, node.current_leak, node.bias)
-                self._store(self._decay(self.membrane, node.leak) - self.owed + current)
-                spikes = self._fire(node)
+                integrated = self._decay(self.membrane, node.leak) + current
+                self._store(integrated if node.leaky_reset else self._reset(node, integrated, self.last))
+                self.last = spikes = self._fire(node)
                 if node.leaky_reset:
-                    self._store(self._reset(node, spikes))
-                else:
-                    self.owed = spikes * self._of(node.threshold)
+                    self._store(self._reset(node, self.membrane, spikes))
+                self._raise_to_minimum(node)
                 return spikes
             case Neuron():
                 spikes = self._fire(node)
                 current = self._integrate(x, node.current_leak, node.bias)
                 if node.leaky_reset:
-                    kept = self._decay(self._reset(node, spikes), node.leak)
+                    self._store(self._decay(self._reset(node, self.membrane, spikes), node.leak) + current)
                 else:
-                    kept = self._decay(self.membrane, node.leak) - spikes * self._of(node.threshold)
-                self._store(kept + current)
+                    self._store(self._reset(node, self._decay(self.membrane, node.leak) + current, spikes))
+                self._raise_to_minimum(node)
                 return spikes
         raise AssertionError(f"{node.kind} is not a soma")
 
@@ -273,15 +273,19 @@ class SomaState:
             self.fired = self.fired | (spikes != 0)
         return spikes
 
-    def _reset(self, node: Neuron, spikes: Array) -> Array:
+    def _reset(self, node: Neuron, membrane: Array, spikes: Array) -> Array:
         if node.reset == "subtract":
-            subtracted: Array = self.membrane - spikes * self._of(node.threshold)
+            subtracted: Array = membrane - spikes * self._of(node.threshold)
             return subtracted
         if node.reset == "set":
             target = np.sign(spikes) * self._of(node.reset_value)
-            replaced: Array = np.where(spikes != 0, target, self.membrane)
+            replaced: Array = np.where(spikes != 0, target, membrane)
             return replaced
-        return self.membrane
+        return membrane
+
+    def _raise_to_minimum(self, node: Neuron) -> None:
+        if node.membrane_min is not None:
+            self.membrane = np.maximum(self.membrane, self._of(node.membrane_min))
 
 
 def interpret(

@@ -88,6 +88,22 @@ def _check_model(name: str, soma: Soma, timesteps: int, profile: Profile) -> Non
             f"subtracts it {has} leak",
             f"train with leaky_reset={not soma.leaky_reset} or a leak of one, or choose a chip with both",
         )
+    if soma.reset == "set" and not soma.leaky_reset and False not in chip.leaky_reset:
+        raise _refusal(
+            name,
+            "it resets a step after it has fired",
+            profile,
+            "resets at once",
+            "train with leaky_reset=True, or choose a chip that has both, such as loihi2",
+        )
+    if soma.membrane_min is not None and not chip.membrane_min:
+        raise _refusal(
+            name,
+            "its membrane has a least value",
+            profile,
+            "has no such limit",
+            "train without membrane_min, or choose a chip that has it, such as loihi2",
+        )
     if soma.single_spike and not chip.single_spike:
         raise _refusal(
             name,

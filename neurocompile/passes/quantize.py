@@ -334,6 +334,12 @@ class Quantize:
             return replace(soma, **fields, unit=float(1 / unit))
         step = 1 << self.numerics.threshold_step_bits
         threshold = np.maximum(code(soma.threshold, step), step)
+        if soma.membrane_min is not None:
+            # no state is ever lower than its width allows, so that a minimum below that says no more
+            least = 1 - (1 << (fixed.state_bits - 1))
+            with np.errstate(over="ignore"):
+                lowest = np.maximum(_times(soma.membrane_min, unit, shape), least)
+            fields["membrane_min"] = np.rint(lowest).astype(np.int64)
         return replace(soma, **fields, threshold=threshold, reset_value=code(soma.reset_value))
 
 

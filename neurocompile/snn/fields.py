@@ -14,10 +14,12 @@ _LIMIT = 2**31  # sizes beyond it are nonsense, and would overflow PyTorch's own
 
 @dataclass(frozen=True)
 class Field:
-    """A kind of value: in words, and as a test."""
+    """A kind of value: in words, and as a test. ``optional``: it may be left out, as files that are older do, and then
+    it is None."""
 
     says: str
     accepts: Callable[[Any], bool]
+    optional: bool = False
 
 
 def _whole(low: int) -> Callable[[Any], bool]:
@@ -51,6 +53,7 @@ FRACTION_OR_NONE = Field("a number from 0 to 1, or nothing", _or_none(_number(0,
 PAIR = Field("a list of two integers from 1", _list_of(_whole(1), 2))
 PAIR_FROM_0 = Field("a list of two integers from 0", _list_of(_whole(0), 2))
 PAIR_OR_NONE = Field("a list of two sizes, each an integer from 1 or nothing", _list_of(_or_none(_whole(1)), 2))
+MINIMUM_OR_NONE = Field("a number of at most 0, or nothing", _or_none(_number(float("-inf"), 0)), optional=True)
 COUNT_OR_NONE = Field("an integer from 1, or nothing", _or_none(_whole(1)))
 SHAPE = Field("a list of at most four integers from 1", _list_of(_whole(1), 0, 1, 2, 3, 4))
 PADDING = Field(
@@ -60,13 +63,15 @@ PADDING = Field(
 
 
 def check(where: str, config: object, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """``config`` itself, if it has exactly the keys of ``fields`` and each value fits; else InputError naming it."""
+    """``config`` itself, if it has no keys but those of ``fields`` and each value fits; else InputError naming it."""
     if type(config) is not dict:
         raise InputError(f"{where}: {_shown(config)} is not a table of settings; the file is damaged, save it anew")
     for key in config.keys() - fields.keys():
         raise InputError(f"{where}: unknown setting {_shown(key)}; known are {', '.join(fields) or 'none'}")
     for key, field in fields.items():
         if key not in config:
+            if field.optional:
+                continue
             raise InputError(f"{where}: setting {key!r} is missing; it must be {field.says}")
         if not field.accepts(config[key]):
             raise InputError(f"{where}: {key} is {_shown(config[key])}; it must be {field.says}")

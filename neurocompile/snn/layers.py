@@ -41,9 +41,10 @@ class Layer:
     refuse: Callable[[Any], str | None] = lambda _: None
 
     def describe(self, module: nn.Module) -> Config:
-        """The settings of ``module`` as plain data."""
+        """The settings of ``module`` as plain data; without optional ones that are None, which older readers lack."""
         read = self.read or {}
-        return {key: read[key](module) if key in read else _plain(getattr(module, key)) for key in self.fields}
+        settings = {key: read[key](module) if key in read else _plain(getattr(module, key)) for key in self.fields}
+        return {key: value for key, value in settings.items() if value is not None or not self.fields[key].optional}
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def _part(*kinds: str) -> Field:
         fields, config = LAYERS[value["type"]].fields, value["config"]
         return (
             type(config) is dict
-            and config.keys() == fields.keys()
-            and all(field.accepts(config[key]) for key, field in fields.items())
+            and config.keys() <= fields.keys()
+            and all(field.accepts(config[key]) if key in config else field.optional for key, field in fields.items())
         )
 
     return Field(f"type and settings of one of {', '.join(kinds)}", accepts)
@@ -230,6 +231,7 @@ LAYERS: dict[str, Layer] = {
             "spikes": f.choice("binary", "signed", "graded"),
             "max_payload": f.COUNT,
             "single_spike": f.FLAG,
+            "membrane_min": f.MINIMUM_OR_NONE,
             "surrogate": _SURROGATE,
         },
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
@@ -25,8 +26,8 @@ class _State(NamedTuple):
     """Synaptic current."""
     u: Tensor
     """Membrane."""
-    pending: Tensor
-    """What the last spike still owes: subtracted at the next step, after the leak (``leaky_reset=False``)."""
+    last: Tensor
+    """The spikes of the last step, which reset the membrane at the next one (``leaky_reset=False``)."""
     fired: Tensor
     """Whether the neuron has fired in this presentation (kept for ``single_spike`` only)."""
 
@@ -38,13 +39,15 @@ class LIF(Stateful):
 
         i = α·i + x
         order "integrate_first":                    order "fire_first":
-            u = λ·u - pending + i                       s = fire(u)
+            u = λ·u + i                                 s = fire(u)
             s = fire(u)                                 u = λ·reset(u, s) + i
             u = reset(u, s)
+        u = max(u, membrane_min)                    if one is given
 
-    All states are zero at the start of a presentation. ``leaky_reset=False`` exempts the subtracted v·s from the
-    leak: integrate_first then leaves u alone and sets ``pending = v·s`` (Eq. 2 of IIR-SNN), fire_first takes
-    ``u = λ·u - v·s + i``.
+    All states are zero at the start of a presentation. ``leaky_reset=False`` puts the reset a step later, behind the
+    leak and the input: integrate_first then takes ``u = reset(λ·u + i, s of the last step)``, ``s = fire(u)``, and
+    fire_first ``u = reset(λ·u + i, s)``. So the leak does not act on a subtracted v·s (Eq. 2 of IIR-SNN), and with
+    "set" the membrane loses the input of the step after a spike. It needs a reset.
 
     ``fire`` by ``spikes`` (with "above"; "at_or_above" puts ≥ for > and ≤ for <):
 
@@ -59,6 +62,7 @@ class LIF(Stateful):
     subtracts is a constant to autograd while the threshold in it is not, which is how Eq. 14 of IIR-SNN comes out.
 
     Args:
+        membrane_min: what the membrane never begins a step below, at most 0; None for no such limit.
         threshold: v > 0; a number, a tensor (C,) with one value per channel, or one per neuron, e.g. (C, H, W).
         leak: λ in [0, 1]; the same shapes.
         current_leak: α in [0, 1]; the same shapes. 0 means no synaptic current is kept.
@@ -90,6 +94,7 @@ class LIF(Stateful):
         spikes: Spikes = "binary",
         max_payload: int = 255,
         single_spike: bool = False,
+        membrane_min: float | None = None,
         learn_threshold: bool = False,
         learn_leak: bool = False,
         surrogate: Surrogate | None = None,
@@ -103,13 +108,16 @@ class LIF(Stateful):
         ):
             if value not in get_args(choices):
                 raise InputError(f"LIF: {option} is {value!r}; choose one of {', '.join(get_args(choices))}")
-        if not leaky_reset and reset != "subtract":
-            raise InputError(f"LIF: leaky_reset=False needs reset='subtract', not {reset!r}; drop one of the two")
+        if not leaky_reset and reset == "none":
+            raise InputError("LIF: leaky_reset=False delays a reset, but reset is 'none'; drop one of the two")
+        if membrane_min is not None and not -math.inf < membrane_min <= 0:
+            raise InputError(f"LIF: membrane_min is {membrane_min}, limit 0 at most; membranes begin at 0")
         if max_payload < 1:
             raise InputError(f"LIF: max_payload is {max_payload}, limit 1 at least; give the largest graded spike")
         self.order, self.compare, self.reset, self.spikes = order, compare, reset, spikes
         self.reset_value = float(reset_value)
         self.leaky_reset = leaky_reset
+        self.membrane_min = None if membrane_min is None else float(membrane_min)
         self.max_payload = max_payload
         self.single_spike = single_spike
         self.surrogate: Surrogate = LinearSurrogate() if surrogate is None else surrogate
@@ -133,23 +141,24 @@ class LIF(Stateful):
         if self.state is None:
             zero = torch.zeros_like(x)
             self.state = _State(zero, zero, zero, zero)
-        i, u, pending, fired = self.state
+        i, u, last, fired = self.state
         _check_batch(self, x, u)
 
         i = alpha * i + x
         if self.order == "fire_first":
             s = self._fire(u, v, fired)
-            u = lam * self._reset(u, s, v) + i if self.leaky_reset else lam * u - v * s.detach() + i
+            u = lam * self._reset(u, s, v) + i if self.leaky_reset else self._reset(lam * u + i, s, v)
         else:
-            u = lam * u - pending + i
+            u = lam * u + i if self.leaky_reset else self._reset(lam * u + i, last, v)
             s = self._fire(u, v, fired)
             if self.leaky_reset:
                 u = self._reset(u, s, v)
-            else:
-                pending = v * s.detach()
+            last = s.detach()
+        if self.membrane_min is not None:
+            u = u.clamp(min=self.membrane_min)
         if self.single_spike:
             fired = fired + s.detach().abs()
-        self.state = _State(i, u, pending, fired)
+        self.state = _State(i, u, last, fired)
         return s
 
     def _fire(self, u: Tensor, v: Tensor, fired: Tensor) -> Tensor:
@@ -187,6 +196,8 @@ class LIF(Stateful):
         choices = [self.order, self.compare, f"reset={self.reset}", self.spikes]
         if not self.leaky_reset:
             choices.append("leaky_reset=False")
+        if self.membrane_min is not None:
+            choices.append(f"membrane_min={self.membrane_min:.4g}")
         if self.single_spike:
             choices.append("single_spike")
         return f"threshold={_brief(self.threshold)}, leak={_brief(self.leak)}, {', '.join(choices)}"
@@ -207,6 +218,7 @@ class IF(LIF):
         spikes: Spikes = "binary",
         max_payload: int = 255,
         single_spike: bool = False,
+        membrane_min: float | None = None,
         learn_threshold: bool = False,
         surrogate: Surrogate | None = None,
     ) -> None:
@@ -221,6 +233,7 @@ class IF(LIF):
             spikes=spikes,
             max_payload=max_payload,
             single_spike=single_spike,
+            membrane_min=membrane_min,
             learn_threshold=learn_threshold,
             surrogate=surrogate,
         )

@@ -61,11 +61,11 @@ def test_active_updates_of_generated_networks(data: st.DataObject) -> None:
                 node = projection.weighted
                 ones = dataclasses.replace(node, weight=np.ones_like(node.weight))
                 nodes = tuple(ones if each is node else each for each in projection.nodes)
-                events = trace.events[projection.source]
-                if projection.recurrent:  # what was sent at the step before
-                    events = np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)
-                sent = events.reshape(-1, *projection.source_shape) != 0
-                active |= dataclasses.replace(projection, nodes=nodes).apply(sent.astype(np.float64)) > 0
+                sent = trace.events[projection.source] != 0
+                if projection.recurrent:  # what was sent arrives a step later
+                    sent = np.concatenate([np.zeros_like(sent[:, :1]), sent[:, :-1]], axis=1)
+                arriving = sent.reshape(-1, *projection.source_shape).astype(np.float64)
+                active |= dataclasses.replace(projection, nodes=nodes).apply(arriving) > 0
             assert np.array_equal(seen.active[population.name], active.sum(axis=0)), population.name
 
 

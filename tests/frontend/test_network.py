@@ -147,6 +147,8 @@ def test_neurons() -> None:
     assert (found.order, found.compare, found.reset) == ("fire_first", "at_or_above", "set")
     assert (found.spikes, found.max_payload, found.single_spike) == ("graded", 7, True)
     assert node(snn.LIF(leaky_reset=False)).leaky_reset is False
+    assert found.membrane_min is None
+    assert node(snn.LIF(membrane_min=-0.5)).membrane_min == -0.5
     assert node(snn.IF(2.0)).leak == 1
     readout = node(snn.Readout(0.5, 0.25))
     assert isinstance(readout, Readout)

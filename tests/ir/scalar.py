@@ -197,7 +197,7 @@ class Cell:
         arrays = {name: at(array, index) for name, array in node.arrays()}
         self.leak, self.current_leak = arrays.get("leak"), arrays.get("current_leak")
         self.threshold, self.bias, self.flip = arrays.get("threshold"), arrays["bias"], arrays.get("flip")
-        self.reset_value = arrays.get("reset_value")
+        self.reset_value, self.lowest = arrays.get("reset_value"), arrays.get("membrane_min")
         self.current: Number = 0
         self.u: Number = 0
         self.last = 0
@@ -220,20 +220,24 @@ class Cell:
         if node.order == "fire_first":
             spike = self.spike(node)
             if node.leaky_reset:
-                kept = decay(self.after(node, spike), self.leak, fixed)
+                u = decay(self.after(node, self.u, spike), self.leak, fixed) + self.current
             else:
-                kept = decay(self.u, self.leak, fixed) - self.threshold * spike
-            self.u = self.stored(kept + self.current)
+                u = self.after(node, decay(self.u, self.leak, fixed) + self.current, spike)
+            self.u = self.limited(self.stored(u))
             return spike
-        owed = 0 if node.leaky_reset else self.threshold * self.last
-        self.u = self.stored(decay(self.u, self.leak, fixed) - owed + self.current)
+        u = decay(self.u, self.leak, fixed) + self.current
+        self.u = self.stored(u if node.leaky_reset else self.after(node, u, self.last))
         self.last = spike = self.spike(node)
         if node.leaky_reset:
-            self.u = self.stored(self.after(node, spike))
+            self.u = self.stored(self.after(node, self.u, spike))
+        self.u = self.limited(self.u)
         return spike
 
     def stored(self, u: Number) -> Number:
         return fit(u, self.node.fixed, self.node.fixed.membrane_overflow if self.node.fixed else "")
+
+    def limited(self, u: Number) -> Number:
+        return self.lowest if self.lowest is not None and u < self.lowest else u
 
     def spike(self, node: Neuron) -> int:
         if node.single_spike and self.has_fired:
@@ -242,11 +246,11 @@ class Cell:
         self.has_fired = self.has_fired or spike != 0
         return spike
 
-    def after(self, node: Neuron, spike: int) -> Number:
+    def after(self, node: Neuron, u: Number, spike: int) -> Number:
         if spike == 0 or node.reset == "none":
-            return self.u
+            return u
         if node.reset == "subtract":
-            return self.u - spike * self.threshold
+            return u - spike * self.threshold
         return self.reset_value if spike > 0 else -self.reset_value
 
 

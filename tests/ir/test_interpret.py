@@ -93,6 +93,66 @@ BY_HAND: dict[str, tuple[list[float], dict[str, Any], list[float]]] = {
         {"order": "fire_first", "leak": 0.5, "leaky_reset": False},
         [0, 1, 0, 0],
     ),
+    # u: 1.5 | .25, not .75+1.75 | .125+1 | .25
+    "set a step later": (
+        [1.5, 1.75, 1, 9, 0.75],
+        {"leak": 0.5, "reset": "set", "reset_value": 0.25, "leaky_reset": False},
+        [1, 0, 1, 0, 0],
+    ),
+    # u: 2 | 1.25, which fires at once | 1.25 | 1.25
+    "set a step later, above the threshold": (
+        [2, 0, -9, 0],
+        {"reset": "set", "reset_value": 1.25, "leaky_reset": False},
+        [1, 1, 1, 1],
+    ),
+    # i: 2 1 .5 .25 .125; u: 2 | 0, but the current goes on | .5 | .75 | .875 | 1.4375
+    "set a step later, current memory": (
+        [2, 0, 0, 0, 0, 0.5],
+        {"current_leak": 0.5, "reset": "set", "leaky_reset": False},
+        [1, 0, 0, 0, 0, 1],
+    ),
+    # u: -2 | -.5 | 1 | 2 | .5
+    "set a step later, signed": (
+        [-2, 9, 1.5, 1, 9],
+        {"spikes": "signed", "reset": "set", "reset_value": 0.5, "leaky_reset": False},
+        [-1, 0, 0, 1, 0],
+    ),
+    # u: 3.5 | .5 | 2.5
+    "set a step later, graded": (
+        [3.5, 9, 2],
+        {"spikes": "graded", "reset": "set", "reset_value": 0.5, "leaky_reset": False},
+        [3, 0, 2],
+    ),
+    # stored u: 2 | .5, not 2*.5+9 | .25+1 | .5
+    "fire first, set a step later": (
+        [2, 9, 1, 9, 0],
+        {"order": "fire_first", "leak": 0.5, "reset": "set", "reset_value": 0.5, "leaky_reset": False},
+        [0, 1, 0, 1, 0],
+    ),
+    # u: -3, left -1 | 1 | 1.25 -> .25
+    "least membrane": ([-3, 2, 0.25, 0], {"membrane_min": -1.0}, [0, 0, 1, 0]),
+    # u: 2 -> -3 -> -1 | 1 | 1.5
+    "least membrane, set below": ([2, 2, 0.5], {"membrane_min": -1.0, "reset": "set", "reset_value": -3.0}, [1, 0, 1]),
+    # u: -3 fires, -2 -> -.5 | .5 | 1.5: it fires before it is raised
+    "least membrane, signed": ([-3, 1, 1], {"membrane_min": -0.5, "spikes": "signed"}, [-1, 0, 1]),
+    # u: -3 -> -.5 | -.5+1+1 = 1.5: what was subtracted is still owed
+    "least membrane, signed, a step later": (
+        [-3, 1, 0],
+        {"membrane_min": -0.5, "spikes": "signed", "leaky_reset": False},
+        [-1, 1, 0],
+    ),
+    # stored u: -3 -> -.5 | 1.5 | .5
+    "least membrane, fire first": (
+        [-3, 2, 0, 0],
+        {"membrane_min": -0.5, "spikes": "signed", "order": "fire_first"},
+        [0, 0, 1, 0],
+    ),
+    # stored u: 2 -> 2 | -3+1 -> -.5 | 1 | 1.5
+    "least membrane, fire first, set below": (
+        [2, 1, 1.5, 0.5, 0],
+        {"membrane_min": -0.5, "order": "fire_first", "reset": "set", "reset_value": -3.0},
+        [0, 1, 0, 0, 1],
+    ),
     # stored u: 2 | .5*.5+1 = 1.25 | .5*.5 = .25
     "fire first, set": (
         [2, 1, 0, 0],
@@ -134,12 +194,14 @@ def test_neuron_by_hand(name: str) -> None:
 
 def test_every_choice_of_a_neuron_is_worked_by_hand() -> None:
     worked = {
-        field: {choices.get(field) for _, choices, _ in BY_HAND.values()} for field in ("reset", "spikes", "order")
+        field: {choices.get(field) for _, choices, _ in BY_HAND.values()}
+        for field in ("reset", "spikes", "order", "leaky_reset")
     }
     assert worked == {
         "reset": {None, "set", "none"},
         "spikes": {None, "signed", "graded"},
         "order": {None, "fire_first"},
+        "leaky_reset": {None, False},
     }
 
 
@@ -202,13 +264,13 @@ def test_integer_arithmetic_by_hand() -> None:
     assert interpret(graph, np.array([7.0, 7, 3, -2])[None, :, None]).outputs["soma"].tolist() == [[14]]
 
 
-@pytest.mark.parametrize("parameter", ["threshold", "leak", "current_leak", "bias", "reset_value"])
+@pytest.mark.parametrize("parameter", ["threshold", "leak", "current_leak", "bias", "reset_value", "membrane_min"])
 @pytest.mark.parametrize("wide", [False, True])
 def test_parameters_per_channel_and_per_neuron(parameter: str, wide: bool) -> None:
     """A network of neurons with one parameter each is the networks of one neuron, side by side."""
     shape = (2, 2, 3)
     rng = np.random.default_rng(1)
-    own = rng.integers(1, 9, size=shape if wide else shape[:1]) / 8
+    own = rng.integers(1, 9, size=shape if wide else shape[:1]) / (-8 if parameter == "membrane_min" else 8)
     choices: dict[str, Any] = {"threshold": np.array(0.5), "reset": "set", parameter: own}
     inputs = rng.integers(-8, 9, size=(1, 4, *shape)) / 8
     events = interpret(one_soma(Neuron(**choices), 4, shape=shape), inputs).events["soma"]

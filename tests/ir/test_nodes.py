@@ -57,7 +57,12 @@ WRONG: list[tuple[Callable[[], Node], str]] = [
     (lambda: Neuron(threshold=ones(), order="last"), "Neuron.order is 'last'"),
     (lambda: Neuron(threshold=ones(), spikes="many"), "Neuron.spikes is 'many'"),
     (lambda: Threshold(threshold=ones(), compare=">"), "Threshold.compare is '>'"),
-    (lambda: Neuron(threshold=ones(), reset="set", leaky_reset=False), "un-leaked subtraction, but reset is 'set'"),
+    (lambda: Neuron(threshold=ones(), reset="none", leaky_reset=False), "delays a reset, but reset is 'none'"),
+    (
+        lambda: Neuron(threshold=ones(), membrane_min=np.array([-1.0, 0.5])),
+        "Neuron.membrane_min has a value 0.5; membranes begin at 0; 0 is the most",
+    ),
+    (lambda: Neuron(threshold=ones(), membrane_min=np.array(-np.inf)), "Neuron.membrane_min: 1 of 1 values are NaN"),
     (lambda: Neuron(threshold=ones(), max_payload=0), "Neuron.max_payload is 0"),
     (lambda: Neuron(threshold=ones(), phase=-1), "Neuron.phase is -1"),
     (lambda: Threshold(threshold=-ones(), spikes="graded"), "graded spikes need positive thresholds"),

@@ -45,6 +45,7 @@ def test_loihi_2_takes_every_neuron() -> None:
     for fields in (
         {}, {"reset": "none"}, {"reset": "set", "reset_value": np.array(-64)}, {"leaky_reset": False},
         {"order": "fire_first"}, {"compare": "at_or_above"}, {"single_spike": True}, {"spikes": "signed"},
+        {"reset": "set", "leaky_reset": False}, {"membrane_min": np.array(-64)},
         {"spikes": "graded"}, {"leak": np.array(4000), "current_leak": np.array(1000)},
     ):  # fmt: skip
         check_neurons(net(neuron(**fields)), LOIHI2)
@@ -101,7 +102,25 @@ def test_a_leak_on_the_reset() -> None:
     assert "subtracted with leak, and loihi2 subtracts it without" in refused(net(neuron(leak=leak)), unleaked)
 
 
+def test_a_late_reset_to_a_value() -> None:
+    """It differs from one at once whether or not anything leaks."""
+    assert refused(net(neuron(reset="set", leaky_reset=False)), LOIHI1) == (
+        "lif: it resets a step after it has fired, and loihi1-davies2018 resets at once; train with "
+        "leaky_reset=True, or choose a chip that has both, such as loihi2"
+    )
+    check_neurons(net(neuron(reset="set", leaky_reset=False), timesteps=1), LOIHI1)
+
+
 # ------------------------------------------------------------------------------------------------------ other features
+
+
+def test_a_least_membrane() -> None:
+    lowest = np.array(-64)
+    assert refused(net(neuron(reset="set", membrane_min=lowest)), LOIHI1) == (
+        "lif: its membrane has a least value, and loihi1-davies2018 has no such limit; train without membrane_min, "
+        "or choose a chip that has it, such as loihi2"
+    )
+    check_neurons(net(neuron(reset="set", membrane_min=lowest), timesteps=1), LOIHI1)
 
 
 def test_orders_spikes_and_single_spikes() -> None:

@@ -104,6 +104,17 @@ def test_thresholds_biases_and_resets_are_in_the_channel_s_unit() -> None:
     assert soma(after).fixed.fraction_bits == 6
 
 
+def test_the_least_membrane_is_in_the_channel_s_unit_and_no_lower_than_states_go() -> None:
+    fc = Linear(weight=np.array([[2.0, 1.0], [-0.5, 0.25]]))
+    for lowest, expected in ((-0.5, [-0.5 * 3.5 * 64, -0.5 * 14 * 64]), (-1e308, [1 - (1 << 23)] * 2), (0.0, 0)):
+        node = lif(3.0, membrane_min=np.array(lowest))
+        after = quantize(
+            ("lif", lif(0.5), ("direct",)), ("fc", fc, ("lif",)), ("out", node, ("fc",)), widths=Numerics(weight_bits=4)
+        )
+        assert weight(after, "fc").tolist() == [[7, 4], [-7, 4]]  # whatever the minimum, it costs no precision
+        assert soma(after).membrane_min.tolist() == expected
+
+
 def test_competing_outputs_share_one_scale() -> None:
     fc = Linear(weight=np.array([[2.0, 1.0], [-0.5, 0.25]]), bias=np.array([1.0, -0.125]))
     after = quantize(("lif", lif(), ("direct",)), ("fc", fc, ("lif",)), ("out", Readout(), ("fc",)))

@@ -11,7 +11,8 @@ from tests.passes.helpers import lif, net
 
 
 def test_every_neuron_resets_to_zero_and_keeps_the_rest() -> None:
-    first = lif(0.5, leak=np.array(0.25), leaky_reset=False, spikes="signed", single_spike=True)
+    first = lif(0.5, leak=np.array(0.25), leaky_reset=False, spikes="signed", single_spike=True,
+                membrane_min=np.array(-1.0))  # fmt: skip
     second = lif(1.0, reset="set", reset_value=np.array(0.75), order="fire_first")
     graph = net(("a", first, ("direct",)), ("b", second, ("a",)), ("out", Readout(), ("b",)))
     after = ResetToZero().run(graph)
@@ -19,7 +20,7 @@ def test_every_neuron_resets_to_zero_and_keeps_the_rest() -> None:
         node = after.node(name)
         assert isinstance(node, Neuron)
         assert (node.reset, node.reset_value.item(), node.leaky_reset) == ("set", 0, True)
-        kept = ("threshold", "leak", "bias", "order", "compare", "spikes", "single_spike")
+        kept = ("threshold", "leak", "bias", "order", "compare", "spikes", "single_spike", "membrane_min")
         assert all(getattr(node, field) is getattr(before, field) for field in kept)
     assert after.node("out") is graph.node("out")
 

@@ -21,6 +21,7 @@ def test_a_neuron_of_one_step_is_a_threshold(compare: Any, spikes: Any, threshol
     node = Neuron(
         threshold=threshold, bias=bias, compare=compare, spikes=spikes, max_payload=3, leak=np.array(0.5),
         current_leak=np.array(0.25), reset="set", reset_value=np.array(-1.0), single_spike=True,
+        membrane_min=np.array(-0.25),  # which acts on what is left for a next step
     )  # fmt: skip
     graph = net(("out", node, ("direct",)), shape=(2, 3, 3), steps=1)
     after = Stateless().run(graph)

@@ -26,7 +26,9 @@ def agree(net: nn.Module, x: torch.Tensor, timesteps: int) -> None:
 @pytest.mark.parametrize("spikes", ["binary", "signed", "graded"])
 @pytest.mark.parametrize("order", ["integrate_first", "fire_first"])
 def test_every_combination_of_choices(order: Any, spikes: Any) -> None:
-    resets: tuple[tuple[Any, bool], ...] = (("subtract", True), ("subtract", False), ("set", True), ("none", True))
+    resets: tuple[tuple[Any, bool], ...] = (
+        ("subtract", True), ("subtract", False), ("set", True), ("set", False), ("none", True),
+    )  # fmt: skip
     compares: tuple[Any, ...] = ("above", "at_or_above")
     for seed, (compare, (reset, leaky), single) in enumerate(product(compares, resets, (False, True))):
         torch.manual_seed(seed)
@@ -46,6 +48,7 @@ def test_every_combination_of_choices(order: Any, spikes: Any) -> None:
                 spikes=spikes,
                 max_payload=5,
                 single_spike=single,
+                membrane_min=None if single else -0.05,
             )
 
         net = nn.Sequential(

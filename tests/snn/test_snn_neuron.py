@@ -74,6 +74,19 @@ HAND = {
         [0.0, 0.25],
     ),
     "single spike": ({"single_spike": True}, [1.5, 1.0, 2.0], [1, 0, 0], [0.5, 1.5, 3.5]),
+    "set, a step later: the input of that step is lost": (
+        {"leak": 0.5, "reset": "set", "reset_value": 0.25, "leaky_reset": False},
+        [1.5, 1.75, 1.0, 9.0],
+        [1, 0, 1, 0],
+        [1.5, 0.25, 1.125, 0.25],
+    ),
+    "set, a step later, fire first": (
+        {"leak": 0.5, "reset": "set", "leaky_reset": False, "order": "fire_first"},
+        [1.5, 9.0, 0.75, 0.0],
+        [0, 1, 0, 0],
+        [1.5, 0.0, 0.75, 0.375],
+    ),
+    "least membrane": ({"membrane_min": -0.5}, [-3.0, 1.0, 1.0], [0, 0, 1], [-0.5, 0.5, 0.5]),
     "current": ({"current_leak": 0.5, "threshold": 2.0}, [1.0, 0.0, 1.0], [0, 0, 1], [1.0, 1.5, 0.75]),
 }
 
@@ -111,19 +124,21 @@ def reference(xs: list[float], o: dict[str, Any]) -> list[float]:
         return u
 
     answers: list[int] = []
-    i = u = owed = 0.0
+    i = u = 0.0
     for x in xs:
         i = alpha * i + x
         if o["order"] == "fire_first":
             s = fire(u)
-            u = lam * after(u, s) + i if o["leaky_reset"] else lam * u - v * s + i
+            u = lam * after(u, s) + i if o["leaky_reset"] else after(lam * u + i, s)
         else:
-            u = lam * u - owed + i
+            u = lam * u + i
+            if not o["leaky_reset"]:
+                u = after(u, int(answers[-1]) if answers else 0)
             s = fire(u)
             if o["leaky_reset"]:
                 u = after(u, s)
-            else:
-                owed = v * s
+        if o["membrane_min"] is not None:
+            u = max(u, o["membrane_min"])
         answers.append(s)
     return [float(s) for s in answers]
 
@@ -138,7 +153,7 @@ CHOICES = [
         ("binary", "signed", "graded"),
         (False, True),
     )
-    if values[2] == "subtract" or values[3]
+    if values[2] != "none" or values[3]
 ]
 EIGHTHS = st.integers(-24, 24).map(lambda n: n / 8)  # so that thresholds are met exactly now and then
 
@@ -150,9 +165,15 @@ EIGHTHS = st.integers(-24, 24).map(lambda n: n / 8)  # so that thresholds are me
     st.sampled_from([0.0, 0.5, 0.75, 1.0, 0.9]),
     st.sampled_from([0.0, 0.5, 0.7]),
     st.sampled_from([1, 3, 255]),
+    st.sampled_from([None, None, 0.0, -0.25, -1.0]),
 )
 def test_every_combination_agrees_with_plain_python(
-    xs: list[float], threshold: float, leak: float, current_leak: float, max_payload: int
+    xs: list[float],
+    threshold: float,
+    leak: float,
+    current_leak: float,
+    max_payload: int,
+    membrane_min: float | None,
 ) -> None:
     for choices in CHOICES:
         options = {
@@ -161,6 +182,7 @@ def test_every_combination_agrees_with_plain_python(
             "current_leak": current_leak,
             "max_payload": max_payload,
             "reset_value": 0.125,
+            "membrane_min": membrane_min,
         } | choices
         layer = snn.LIF(**options).double()
         # A module's values are made in float32, then widened: let the reference start from the very same numbers.
@@ -231,7 +253,10 @@ def test_clamp_parameters_makes_learned_values_legal() -> None:
         (lambda: snn.LIF(compare=">"), r"compare is '>'; choose one of above, at_or_above"),
         (lambda: snn.LIF(reset="zero"), r"reset is 'zero'; choose one of subtract, set, none"),
         (lambda: snn.LIF(spikes="ternary"), r"spikes is 'ternary'; choose one of binary, signed, graded"),
-        (lambda: snn.LIF(reset="set", leaky_reset=False), r"leaky_reset=False needs reset='subtract', not 'set'"),
+        (lambda: snn.LIF(reset="none", leaky_reset=False), r"leaky_reset=False delays a reset, but reset is 'none'"),
+        (lambda: snn.LIF(membrane_min=0.5), r"membrane_min is 0.5, limit 0 at most; membranes begin at 0"),
+        (lambda: snn.IF(membrane_min=float("nan")), r"membrane_min is nan, limit 0"),
+        (lambda: snn.LIF(membrane_min=-float("inf")), r"membrane_min is -inf, limit 0"),
         (lambda: snn.LIF(max_payload=0), r"max_payload is 0, limit 1"),
         (lambda: snn.LIF(0.0), r"threshold is 0, limit above 0"),
         (lambda: snn.LIF(torch.tensor([1.0, float("inf")])), r"threshold spans 1 to inf, limit above 0"),

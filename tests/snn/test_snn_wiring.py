@@ -86,14 +86,29 @@ def test_neurons_keep_their_choices() -> None:
         spikes="graded",
         max_payload=7,
         single_spike=True,
+        leaky_reset=False,
+        membrane_min=-0.75,
         learn_leak=True,
         surrogate=snn.ArctanSurrogate(3.0),
     )
     built = snn.build_module(snn.trace(nn.Sequential(layer))).get_submodule("0")
-    for option in ("order", "compare", "reset", "reset_value", "spikes", "max_payload", "single_spike", "surrogate"):
+    for option in ("order", "compare", "reset", "reset_value", "spikes", "max_payload", "single_spike", "surrogate",
+                   "leaky_reset", "membrane_min"):  # fmt: skip
         assert getattr(built, option) == getattr(layer, option)
     assert isinstance(built.leak, nn.Parameter)
     assert built.threshold.shape == (2,)
+
+
+def test_a_setting_that_is_younger_than_the_format_is_written_only_where_it_is_used() -> None:
+    """So files of before are read, and readers of before read what they understand."""
+    plain = snn.wiring_to_plain(snn.trace(nn.Sequential(snn.LIF())))
+    assert "membrane_min" not in plain["modules"]["0"]["config"]
+    assert snn.build_module(snn.wiring_from_plain(plain)).get_submodule("0").membrane_min is None
+    plain["modules"]["0"]["config"]["membrane_min"] = -0.5
+    assert snn.build_module(snn.wiring_from_plain(plain)).get_submodule("0").membrane_min == -0.5
+    looped = nn.Sequential(snn.Recurrent(snn.LIF(membrane_min=-0.25), nn.Linear(2, 2)))
+    wiring = snn.wiring_from_plain(snn.wiring_to_plain(snn.trace(looped)))
+    assert snn.build_module(wiring).get_submodule("0.neuron").membrane_min == -0.25
 
 
 class OwnSurrogate:
@@ -318,6 +333,10 @@ DAMAGED = {
     "text for a number": (at("modules/0/config/groups", "1"), r"groups is '1'"),
     "true for a number": (at("modules/0/config/groups", True), r"groups is True"),
     "NaN": (at("modules/1/config/reset_value", float("nan")), r"reset_value is nan; it must be a finite number"),
+    "positive minimum": (
+        at("modules/1/config/membrane_min", 1),
+        r"membrane_min is 1; it must be a number of at most 0, or nothing",
+    ),
     "a word of its own": (at("modules/1/config/order", "late"), r"order is 'late'; it must be one of integrate_first"),
     "a tensor": (at("modules/0/config/padding", torch.ones(2)), r"padding is tensor"),
     "surrogate": (at("modules/1/config/surrogate", [[], 1]), r"surrogate is \[\[\], 1\]"),

@@ -25,11 +25,11 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 BINARY, SIGNED, GRADED = 0, 1, 2
 SUBTRACT, SET, NONE = 0, 1, 2
 #: rows of a state array
-MEMBRANE, CURRENT, OWED, FIRED = 0, 1, 2, 3
+MEMBRANE, CURRENT, LAST, FIRED = 0, 1, 2, 3
 STATES = 4
 
 #: rows of the parameters of neurons (leaks as fractions, 1 where nothing decays), and of thresholds
-THRESHOLD, LEAK, CURRENT_LEAK, BIAS, RESET_VALUE = 0, 1, 2, 3, 4
+THRESHOLD, LEAK, CURRENT_LEAK, BIAS, RESET_VALUE, MEMBRANE_MIN = 0, 1, 2, 3, 4, 5
 SIGN, SHIFT = 1, 2
 
 #: neurons of a block: a dozen float64 arrays of them fit the nearest cache
@@ -63,6 +63,7 @@ class Rule(NamedTuple):
     wrap_membrane: bool
     decays: bool  # whether any membrane leaks
     current_decays: bool  # whether any synaptic current has memory
+    has_minimum: bool
 
 
 def _compiled(function: Loop) -> Loop:
@@ -126,18 +127,18 @@ def run_neurons(x: Array, spikes: Array, states: Array, parameters: Array, rule:
     for start in range(0, neurons, block):
         size = min(block, neurons - start)
         stop = start + size
-        u, current, owed, fired = room[0, :size], room[1, :size], room[2, :size], room[3, :size]
+        u, current, last, fired = room[0, :size], room[1, :size], room[2, :size], room[3, :size]
         sent, left = room[4, :size], room[5, :size]
         first = 0 if block == width else start
         v, keep_u = parameters[THRESHOLD, first : first + size], parameters[LEAK, first : first + size]
         keep_i, b = parameters[CURRENT_LEAK, first : first + size], parameters[BIAS, first : first + size]
-        at_reset = parameters[RESET_VALUE, first : first + size]
+        at_reset, lowest = parameters[RESET_VALUE, first : first + size], parameters[MEMBRANE_MIN, first : first + size]
         for s in range(samples):
             if keeps:
                 u[:], current[:] = states[s, MEMBRANE, start:stop], states[s, CURRENT, start:stop]
-                owed[:], fired[:] = states[s, OWED, start:stop], states[s, FIRED, start:stop]
+                last[:], fired[:] = states[s, LAST, start:stop], states[s, FIRED, start:stop]
             else:
-                u[:], current[:], owed[:], fired[:] = 0.0, 0.0, 0.0, 0.0
+                u[:], current[:], last[:], fired[:] = 0.0, 0.0, 0.0, 0.0
             for t in range(steps):
                 arriving = x[s, t if given > 1 else 0, start:stop]
                 if rule.fire_first:
@@ -158,7 +159,8 @@ def run_neurons(x: Array, spikes: Array, states: Array, parameters: Array, rule:
                             u[j] = np.trunc(u[j] * keep_u[j]) + current[j]
                     else:
                         for j in range(size):
-                            u[j] = np.trunc(u[j] * keep_u[j]) - sent[j] * v[j] + current[j]
+                            u[j] = np.trunc(u[j] * keep_u[j]) + current[j]
+                        _reset(u, sent, v, at_reset, rule.reset)
                     _fit(u, rule.half, rule.wrap_membrane)
                 else:
                     if rule.decays:
@@ -166,28 +168,28 @@ def run_neurons(x: Array, spikes: Array, states: Array, parameters: Array, rule:
                             left[j] = np.trunc(u[j] * keep_u[j])
                     else:
                         left[:] = u
-                    if rule.leaky_reset:
-                        for j in range(size):
-                            u[j] = left[j] + current[j]
-                    else:
-                        for j in range(size):
-                            u[j] = left[j] - owed[j] + current[j]
+                    for j in range(size):
+                        u[j] = left[j] + current[j]
+                    if not rule.leaky_reset:
+                        _reset(u, last, v, at_reset, rule.reset)
                     _fit(u, rule.half, rule.wrap_membrane)
                     _fire(u, v, sent, rule.spikes, rule.at_or_above, rule.max_payload)
                     if rule.single_spike:
                         _once(sent, fired)
                     if not rule.leaky_reset:
-                        for j in range(size):
-                            owed[j] = sent[j] * v[j]
+                        last[:] = sent
                     elif rule.reset != NONE:
                         _reset(u, sent, v, at_reset, rule.reset)
                         _fit(u, rule.half, rule.wrap_membrane)
+                if rule.has_minimum:
+                    for j in range(size):
+                        u[j] = u[j] if u[j] > lowest[j] else lowest[j]
                 out = spikes[s, t, start:stop]
                 for j in range(size):
                     out[j] = sent[j]
             if keeps:
                 states[s, MEMBRANE, start:stop], states[s, CURRENT, start:stop] = u, current
-                states[s, OWED, start:stop], states[s, FIRED, start:stop] = owed, fired
+                states[s, LAST, start:stop], states[s, FIRED, start:stop] = last, fired
 
 
 @numba.njit(inline="always")

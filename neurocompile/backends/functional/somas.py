@@ -95,6 +95,7 @@ class NeuronLoop:
             _row(soma, "current_leak", shape) / fixed.one,
             _row(soma, "bias", shape),
             _row(soma, "reset_value", shape),
+            np.zeros(1) if soma.membrane_min is None else physical(soma.membrane_min, shape),
         ]
         rule = loops.Rule(
             unit=float(1 << fixed.fraction_bits),
@@ -110,9 +111,10 @@ class NeuronLoop:
             wrap_membrane=fixed.membrane_overflow == "wrap",
             decays=bool((soma.leak != fixed.one).any()),
             current_decays=bool(soma.current_leak.any()),
+            has_minimum=soma.membrane_min is not None,
         )
         usual = (soma.order, soma.spikes, soma.reset) == ("integrate_first", "binary", "subtract")
-        plain = usual and never_overflows and not rule.single_spike and not rule.current_decays
+        plain = usual and never_overflows and not (rule.single_spike or rule.current_decays or rule.has_minimum)
         neurons = int(np.prod(shape))
         return cls(loops.layout(rows, neurons), neurons, rule, plain)
 

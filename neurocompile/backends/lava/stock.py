@@ -63,6 +63,8 @@ def _neuron(soma: Neuron, population: Population, inputs: Interval, timesteps: i
         return "it does not reset to zero"
     if soma.order != "integrate_first" or soma.spikes != "binary" or soma.single_spike:
         return "its order or its spikes are not the stock ones"
+    if not soma.leaky_reset or soma.membrane_min is not None:
+        return "its reset is late or its membrane has a least value"
     one = fixed.one
     leak, current_leak = _scalar(soma.leak), _scalar(soma.current_leak)
     if leak is None or current_leak is None:

@@ -13,11 +13,13 @@ from neurocompile.snn.layers import FUNCTIONS
 
 
 def _neuron(module: Any) -> Neuron:
+    lowest = module.membrane_min
     return Neuron(
         threshold=values(module.threshold),
         leak=values(module.leak),
         current_leak=values(module.current_leak),
         reset_value=np.asarray(module.reset_value, np.float64),
+        membrane_min=None if lowest is None else np.asarray(lowest, np.float64),
         order=module.order,
         compare=module.compare,
         reset=module.reset,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from neurocompile.frontend.tracing.reading import any_port, axis_of, moved
-from neurocompile.frontend.tracing.symbolic import Refusal, Symbol, Value, regroup, sizes
+from neurocompile.frontend.tracing.symbolic import Refusal, Symbol, Value, batch_labels, features, regroup, sizes
 from neurocompile.ir.nodes import (
     Concat,
     SumPool2d,
@@ -47,8 +47,13 @@ def to_shape(tracer: Tracer, x: Symbol, target: list[int]) -> Symbol:
 def flatten(tracer: Tracer, input: Symbol, start_dim: int = 0, end_dim: int = -1) -> Symbol:
     lengths = list(sizes(input))
     start, end = axis_of(start_dim, len(lengths)), axis_of(end_dim, len(lengths))
-    merged = math.prod(lengths[start : end + 1])
-    return to_shape(tracer, input, [*lengths[:start], merged, *lengths[end + 1 :]])
+    shape = [*lengths[:start], math.prod(lengths[start : end + 1]), *lengths[end + 1 :]]
+    value = any_port(input)
+    joined = value.axes[start : end + 1]
+    if not features(joined):  # said outright, for where lengths are one they do not tell which axes are meant
+        axes = (*value.axes[:start], tuple(batch_labels(joined)), *value.axes[end + 1 :])
+        return tracer.symbol(tuple(shape), replace(value, axes=axes))
+    return to_shape(tracer, input, shape)
 
 
 def unflatten(tracer: Tracer, input: Symbol, dim: int, sizes_: Any = None, **kwargs: Any) -> Symbol:

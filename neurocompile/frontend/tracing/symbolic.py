@@ -108,11 +108,17 @@ def regroup(
     Refusal for whatever would mix samples or time steps.
     """
     refusal = Refusal(f"reshapes to {tuple(target)}, which mixes samples or time steps; reshape features only")
-    units = _units(axes, math.prod(shape), len(shape), length_of)
-    result: list[tuple[Label, ...]] = []
+    # where lengths are one, only their place tells axes apart: those in front stay where nothing is parted
+    kept = 0
+    while len(target) <= len(axes) and kept < len(target) and axes[kept] and not features((axes[kept],)):
+        if math.prod(length_of[label] for label in axes[kept]) != target[kept]:
+            break
+        kept += 1
+    units = _units(axes[kept:], math.prod(shape), len(shape), length_of)
+    result: list[tuple[Label, ...]] = [*axes[:kept]]
     found: list[int] = []
     inside = 0  # what is left of the block of features, 0 outside it
-    for size in target:
+    for size in target[kept:]:
         if not inside and units and units[0][0] is None:
             inside = units[0][1]
         if inside:

@@ -377,6 +377,10 @@ class TracedCall:
     def named(self, name: str) -> AbstractContextManager[None]:
         return self.tracer.named(name)
 
+    def note(self, text: str) -> None:
+        if (line := f"{self.path}: {text}") not in self.tracer.notes:
+            self.tracer.notes.append(line)
+
     def refuse(self, reason: str) -> NoReturn:
         raise Refusal(reason)
 

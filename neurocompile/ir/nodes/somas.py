@@ -111,16 +111,25 @@ class Neuron(Soma):
 
         i = current_leak*i + x + bias
         order "integrate_first":                    order "fire_first" (fires on what the last step left):
-            u = leak*u - owed + i                       s = fire(u)
-            s = fire(u)                                 u = leak*reset(u, s) + i     if leaky_reset
-            if leaky_reset: u = reset(u, s)             u = leak*u - threshold*s + i otherwise
-            else:           owed = threshold*s
+            u = leak*u + i                              s = fire(u)
+            if not leaky_reset: u = reset(u, last)      u = leak*reset(u, s) + i   if leaky_reset
+            s = fire(u)                                 u = reset(leak*u + i, s)   otherwise
+            if leaky_reset: u = reset(u, s)
+        u = max(u, membrane_min)                    if there is a membrane_min
+
+    where ``last`` is s of the step before (0 at the first).
 
     fire, by ``spikes``: "binary" 1 where u passes the threshold; "signed" also -1 where -u passes it; "graded" the
     number of k >= 1 for which u passes k*threshold, at most ``max_payload``. To pass is ``>`` or ``>=`` (``compare``).
     With ``single_spike`` a neuron that has fired in a presentation fires no more. reset: "subtract" u - threshold*s;
-    "set" sign(s)*reset_value where s is not 0; "none" u. ``leaky_reset`` = False (the leak does not act on what was
-    subtracted: Eq. 2 of IIR-SNN, snnTorch) goes with "subtract" only.
+    "set" sign(s)*reset_value where s is not 0; "none" u. ``leaky_reset`` = False delays the reset of spikes of any kind
+    to the next step, behind its leak and its input. So the leak does not act on what is subtracted (Eq. 2 of IIR-SNN,
+    snnTorch), and "set" loses the next step's input to the membrane, but not the current that goes on (snnTorch's
+    Synaptic and Lapicque). It does not go with "none".
+
+    ``membrane_min`` <= 0 is what a membrane never begins a step below (Sinabs' ``min_v_mem``). It acts on what a step
+    leaves: after its reset, or, where one fires first, after the integration, and behind the state's overflow. None:
+    no such limit.
     """
 
     threshold: Array
@@ -128,6 +137,7 @@ class Neuron(Soma):
     current_leak: Array = field(default_factory=_zero)
     bias: Array = field(default_factory=_zero)
     reset_value: Array = field(default_factory=_zero)
+    membrane_min: Array | None = None
     order: Order = "integrate_first"
     compare: Compare = "above"
     reset: Reset = "subtract"
@@ -140,8 +150,12 @@ class Neuron(Soma):
         super().__post_init__()
         if not (self.threshold > 0).all():
             raise GraphError(f"Neuron.threshold has a value {self.threshold.min()}; thresholds must be positive")
-        if not self.leaky_reset and self.reset != "subtract":
-            raise GraphError(f"Neuron: leaky_reset=False means an un-leaked subtraction, but reset is {self.reset!r}")
+        if not self.leaky_reset and self.reset == "none":
+            raise GraphError("Neuron: leaky_reset=False delays a reset, but reset is 'none'; drop one of the two")
+        if self.membrane_min is not None and self.membrane_min.max() > 0:
+            raise GraphError(
+                f"Neuron.membrane_min has a value {self.membrane_min.max()}; membranes begin at 0; 0 is the most"
+            )
         if self.max_payload < 1:
             raise GraphError(f"Neuron.max_payload is {self.max_payload}; it must be at least 1")
         _check_leaks(self)
