@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.cells import Call, Cell, Fired, Handler
-from neurocompile.frontend.frameworks.reading import arguments, exact, parameter, refusals
+from neurocompile.frontend.cells import Call, Cell, Handler
+from neurocompile.frontend.frameworks.reading import arguments, exact, membrane, parameter, refusals
 from neurocompile.ir.nodes import Neuron, Readout, Shape
 
 _STEPS = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc", "adjoint")
@@ -117,7 +117,7 @@ def _readout(module: Any, shape: Shape, *, leak: Any, current_leak: Any) -> Read
 
 
 def _layer(
-    cell: Callable[[Any, Shape], Cell], *, several: bool, state: type, weighted: bool = False, recurrent: bool = False
+    cell: Callable[[Any, Shape], Cell], *, several: bool, state: Any, weighted: bool = False, recurrent: bool = False
 ) -> Handler:
     """``several``: it takes all time steps. ``state``: what it returns besides its output. ``weighted``, ``recurrent``:
     it has input weights and recurrent ones."""
@@ -128,7 +128,8 @@ def _layer(
         if getattr(module, "record_states", False):
             call.refuse("record_states=True keeps every state; set it to False")
         if weighted:
-            x = functional.linear(x, module.input_weights)
+            with call.named(f"{call.path}.linear"):
+                x = functional.linear(x, module.input_weights)
         try:
             made = cell(module, tuple(x.shape[2 if several else 1 :]))
         except GraphError as error:
@@ -137,15 +138,18 @@ def _layer(
             made = replace(made, connection=lambda spikes: functional.linear(spikes, module.recurrent_weights))
         passed = _passed(module.p, given)
         fired = call.sequence(made, x, 0, passed) if several else call.step(made, x, passed)
-        return fired.spikes, _held(state, fired, several)
+        left = {"z": fired.spikes, "v": membrane(made, fired), "i": fired.current}
+        # its state after the last step, in our terms
+        return fired.spikes, state(**{name: left[name][-1] if several else left[name] for name in state._fields})
 
     return handle
 
 
 def _passed(p: Any, state: Any) -> tuple[Tensor | None, ...]:
-    """The tensors of a state in our terms: at the start, v is ``v_leak`` (``v_reset`` of an IAF), and ours 0."""
+    """The tensors of a state in our terms: at the start, v is ``v_leak`` (``v_reset`` of an IAF), and ours 0. Without a
+    state, a call starts anew."""
     if state is None:
-        return ()
+        return (None,)
     start = exact(p.v_leak if hasattr(p, "v_leak") else p.v_reset)
     return tuple(
         exact(getattr(state, name)) - start if name == "v" and type(state.v) is Tensor else getattr(state, name)
@@ -154,18 +158,12 @@ def _passed(p: Any, state: Any) -> tuple[Tensor | None, ...]:
     )
 
 
-def _held(state: type, fired: Fired, several: bool) -> Any:
-    """The state after the last step, in our terms, to be passed on. Only a membrane that is never reset can be read as
-    a result of a network, and that is theirs too."""
-    tensors = {"z": fired.spikes, "v": fired.membrane, "i": fired.current}
-    return state(**{name: tensors[name][-1] if several else tensors[name] for name in state._fields})  # type: ignore[attr-defined]
-
-
 def _exponential_filter(call: Call) -> Any:
     """ExpFilter: ``y = parameter*y + linear(x)``, without a state that is passed on."""
     module: Any = call.module
     (x,) = arguments(call, "input_tensor")
-    return call.sequence(Cell(Readout(leak=exact(module.parameter).numpy())), module.linear(x), 0).spikes
+    soma = Readout(leak=exact(module.parameter).numpy())
+    return call.sequence(Cell(soma), module.linear(x), 0, name=f"{call.path}.filter").spikes
 
 
 def _every_step(call: Call) -> Any:
@@ -173,7 +171,7 @@ def _every_step(call: Call) -> Any:
     module: Any = call.module
     (x,) = arguments(call, "input_tensor")
     stride, padding, dilation = (each[:2] for each in (module.stride, module.padding, module.dilation))
-    y = functional.conv2d(x.flatten(0, 1), module.weight[..., 0], None, stride, padding, dilation, module.groups)
+    y: Any = functional.conv2d(x.flatten(0, 1), module.weight[..., 0], None, stride, padding, dilation, module.groups)
     return y.unflatten(0, tuple(x.shape[:2]))
 
 

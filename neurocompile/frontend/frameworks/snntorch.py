@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurocompile.errors import GraphError
 from neurocompile.frontend.cells import Call, Cell, Handler
-from neurocompile.frontend.frameworks.reading import arguments, comparison, exact, parameter, refusals
+from neurocompile.frontend.frameworks.reading import arguments, comparison, exact, membrane, parameter, refusals
 from neurocompile.ir.nodes import Array, Neuron, Reset, Shape
 
 #: snnTorch's names of states, and ours
@@ -132,21 +132,28 @@ def _stepping(cell: Callable[[Any, Shape], Cell], *states: str) -> Handler:
         module: Any = call.module
         x, *given = arguments(call, "input_", *states)
         try:
-            fired = call.step(cell(module, tuple(x.shape[1:])), x, _passed(call, x, given))
+            made = cell(module, tuple(x.shape[1:]))
         except GraphError as error:
             call.refuse(str(error))
+        fired = call.step(made, x, _passed(call, x, given))
+        kept = {name: getattr(fired, _STATES[name]) for name in states}
+        if not getattr(module, "reset_delay", True):
+            kept["mem"] = membrane(made, fired)
+        for name, state in kept.items():  # networks may read them as attributes
+            setattr(module, name, state)
+        kept.pop("spk", None)
         spikes = _graded(module, fired.spikes)
-        if module.init_hidden and not module.output:
-            return spikes
-        return (spikes, *(getattr(fired, _STATES[name]) for name in states if name != "spk"))
+        return spikes if module.init_hidden and not module.output else (spikes, *kept.values())
 
     return handle
 
 
-def _passed(call: Call, x: Tensor, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+def _passed(call: Call, x: Tensor, given: list[Tensor | None]) -> tuple[Tensor | None, ...] | None:
     module: Any = call.module
     tensors = [state for state in given if state is not None]
-    if module.init_hidden and tensors:
+    if not tensors:
+        return None
+    if module.init_hidden:
         call.refuse("it has init_hidden=True and is given its state; pass the input alone, or set init_hidden=False")
     # a state of another shape, such as the empty one that reset_mem() gives before the first step, is dropped for zeros
     return tuple(state if state.shape == x.shape else None for state in tensors)

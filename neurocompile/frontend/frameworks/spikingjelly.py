@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from neurocompile.errors import GraphError
 from neurocompile.frontend.cells import Call, Cell, Handler
-from neurocompile.frontend.frameworks.reading import arguments, comparison, exact, parameter, refusals
+from neurocompile.frontend.frameworks.reading import arguments, comparison, exact, membrane, parameter, refusals
 from neurocompile.ir.nodes import Neuron, Readout, Shape, Spikes
 
 
@@ -121,9 +121,10 @@ def _neuron(cell: Callable[[Any, Shape], Cell]) -> Handler:
             call.refuse(str(error))
         fired = call.sequence(made, x, 0) if several else call.step(made, x)
         # networks read the membrane of a layer whose threshold is infinite as its attribute
-        module.v = fired.membrane[-1] if several else fired.membrane
+        left = membrane(made, fired)
+        module.v = left[-1] if several else left
         if several and getattr(module, "store_v_seq", False):
-            module.v_seq = fired.membrane
+            module.v_seq = left
         return torch.zeros(tuple(x.shape)) if isinstance(made.soma, Readout) else fired.spikes
 
     return handle
