@@ -8,12 +8,13 @@ text, so that no framework is imported) to a :data:`Handler`: a function that is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from torch import Tensor, nn
 
-from neurocompile.ir.nodes import Array, Neuron, Readout
+from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, PoissonEncoder, Readout
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,34 @@ class Fired:
 class Call(Protocol):
     """One call of a module that a table knows. Tensors are symbolic: shapes and torch's operations work on them."""
 
-    module: nn.Module
-    #: the module's dotted path in the network
-    path: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def path(self) -> str:
+        """The module's dotted path in the network."""
 
-    def step(self, cell: Cell, x: Tensor, state: tuple[Tensor | None, ...] = ()) -> Fired:
-        """One time step with input x (N, *shape). ``state``: the state tensors that the caller passed, if any: they
-        must be zeros or None at the first step, then what this layer left at the step before, else it is refused."""
+    @property
+    def args(self) -> tuple[Any, ...]: ...
+    @property
+    def kwargs(self) -> dict[str, Any]: ...
 
-    def sequence(self, cell: Cell, x: Tensor, axis: int, state: tuple[Tensor | None, ...] = ()) -> Fired:
+    def step(
+        self, cell: Cell, x: Tensor, state: tuple[Tensor | None, ...] | None = None, name: str | None = None
+    ) -> Fired:
+        """One time step with input x (N, *shape). ``state``: the state tensors that the caller passed, where it is the
+        caller who keeps them (None: the layer does): they must be zeros or None at the first step, then what this layer
+        left at the step before, else it is refused. ``name``: the soma's, where that is not the path."""
+
+    def sequence(
+        self, cell: Cell, x: Tensor, axis: int, state: tuple[Tensor | None, ...] | None = None, name: str | None = None
+    ) -> Fired:
         """All time steps of x, which lie along ``axis`` (0: (T, N, *shape), 1: (N, T, *shape), -1: (N, *shape, T))."""
+
+    def encode(self, encoder: DirectEncoder | PoissonEncoder, x: Tensor) -> Tensor:
+        """An encoder, which must read the network's input itself; one call is one time step."""
+
+    def named(self, name: str) -> AbstractContextManager[None]:
+        """Nodes that are made while it is open bear this name."""
 
     def refuse(self, reason: str) -> NoReturn:
         """Put the module on the list of what cannot be compiled; ``reason`` says why and what to use instead."""

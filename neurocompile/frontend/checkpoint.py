@@ -12,18 +12,20 @@ import numpy as np
 from torch import Tensor, nn
 
 from neurocompile import snn
-from neurocompile.errors import GraphError, InputError, NeurocompileError
-from neurocompile.frontend.network import from_module, from_wiring
+from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.frontend.presentation import from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
 
 
 @dataclass(frozen=True)
 class Source:
-    """A traced graph, and the sample inputs (N, *shape) that came with it, if any."""
+    """A traced graph, the sample inputs (N, *shape) or (N, T, *shape) that came with it, if any, and what the user
+    should know about how the network was read."""
 
     graph: Graph
     calibration: Array | None
+    notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(
@@ -47,8 +49,8 @@ def read_checkpoint(
             )
         calibration = None if checkpoint.calibration is None else checkpoint.calibration.numpy()
         steps = checkpoint.timesteps if timesteps is None else timesteps
-        wiring, state = checkpoint.wiring, checkpoint.model.state_dict()
-        return Source(from_wiring(wiring, state, shape, steps, name or checkpoint.name), calibration)
+        imported = from_module(checkpoint.model, shape, steps, name or checkpoint.name)
+        return Source(imported.graph, calibration, imported.notes)
     if input_shape is None or timesteps is None:
         missing = "--input-shape (such as 1,8,8)" if input_shape is None else "--timesteps (such as 5)"
         raise InputError(f"{path}: a network made by --model {model} needs {missing} too")
@@ -58,25 +60,24 @@ def read_checkpoint(
         snn.load_into(module, state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Source(from_module(module, input_shape, timesteps, name or path.stem), None)
+    imported = from_module(module, input_shape, timesteps, name or path.stem)
+    return Source(imported.graph, None, imported.notes)
 
 
 def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
-    """A module in memory and a batch of inputs, which gives the shape and the calibration data: (N, *shape), or
-    (N, timesteps, *shape) where the network takes no sample of shape (timesteps, *shape)."""
+    """A module in memory and a batch of inputs, which gives the shape and the calibration data.
+
+    The batch is what the module's ``forward`` takes: (N, *shape) for one step or for static inputs, or a sequence with
+    time on any axis, such as (T, N, *shape).
+    """
     batch = example_input.detach().cpu().float() if isinstance(example_input, Tensor) else example_input
-    batch = np.asarray(batch)
-    if batch.ndim < 2:
+    samples = np.asarray(batch)
+    if samples.ndim < 2 or not samples.size:
         raise InputError(
-            f"example_input has shape {batch.shape}; give a batch (N, features) or (N, channels, height, width)"
+            f"example_input has shape {samples.shape}; give a batch (N, features) or (N, channels, height, width)"
         )
-    try:
-        graph = from_module(module, batch.shape[1:], timesteps, name)
-    except GraphError:
-        if batch.ndim < 3 or batch.shape[1] != timesteps:
-            raise
-        graph = from_module(module, batch.shape[2:], timesteps, name)
-    return Source(graph, batch)
+    imported = from_module(module, samples.shape[1:], timesteps, name, batch=samples.shape)
+    return Source(imported.graph, imported.layout.samples(samples, timesteps), imported.notes)
 
 
 def _make(spec: str) -> nn.Module:

@@ -20,7 +20,7 @@ from neurocompile.snn.layers import FUNCTIONS, LAYERS, MODULE_TYPES, Config, des
 from neurocompile.snn.state import Stateful
 from neurocompile.snn.wiring import ModuleSpec, Op, Step, Wiring
 
-_INSTEAD = {
+INSTEAD = {
     "MaxPool2d": "AvgPool2d",
     "AdaptiveMaxPool2d": "AdaptiveAvgPool2d",
     "LPPool2d": "AvgPool2d",
@@ -53,8 +53,8 @@ _ACTIVATIONS = (
     "ReLU ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Hardswish Sigmoid Tanh Softplus "
     "relu relu_ relu6 leaky_relu elu selu gelu silu hardswish sigmoid tanh"
 )
-_INSTEAD |= dict.fromkeys(_ACTIVATIONS.split(), "neurocompile.snn.LIF (replace_relu converts nn.ReLU)")
-_INSTEAD |= dict.fromkeys(
+INSTEAD |= dict.fromkeys(_ACTIVATIONS.split(), "neurocompile.snn.LIF (replace_relu converts nn.ReLU)")
+INSTEAD |= dict.fromkeys(
     ("Softmax", "LogSoftmax", "softmax", "log_softmax"), "no softmax at all: the largest readout stays the largest"
 )
 
@@ -166,7 +166,7 @@ class _Reader:
         kind = type(module).__name__
         if type(module) not in MODULE_TYPES:
             near = next((MODULE_TYPES[base] for base in type(module).__mro__ if base in MODULE_TYPES), None)
-            raise _NodeError(f"{path} ({kind}; use {_INSTEAD.get(kind) or (near and f'{near} itself') or _any()})")
+            raise _NodeError(f"{path} ({kind}; use {INSTEAD.get(kind) or (near and f'{near} itself') or _any()})")
         if len(node.args) != 1 or node.kwargs or not isinstance(node.args[0], fx.Node):
             raise _NodeError(f"{path} ({kind} called with more than one tensor; give it just its input)")
         spec = ModuleSpec(*describe(path, module))
@@ -181,7 +181,7 @@ class _Reader:
         scope = self.scopes.get(node.name, "")
         shown = f"{scope or 'forward()'}: {name}"
         if reader is None:
-            raise _NodeError(f"{shown} (use {_INSTEAD.get(name) or _any()})")
+            raise _NodeError(f"{shown} (use {INSTEAD.get(name) or _any()})")
         try:
             target, inputs, args = reader(*node.args, **node.kwargs)
             check(target, args, FUNCTIONS[target].fields)

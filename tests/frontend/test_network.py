@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import GraphError, InputError, NeurocompileError
-from neurocompile.frontend.network import from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
@@ -30,6 +29,7 @@ from neurocompile.ir.nodes import (
     PoissonEncoder,
     Readout,
 )
+from tests.tracing import from_module
 
 
 class Functional(nn.Module):

@@ -15,8 +15,8 @@ import neurocompile
 from neurocompile import snn
 from neurocompile.errors import GraphError, InputError, NeurocompileError
 from neurocompile.frontend.checkpoint import read_checkpoint, read_module
-from neurocompile.frontend.network import from_module
 from neurocompile.ir.nodes import DirectEncoder, Input
+from tests.tracing import from_module
 
 
 def network() -> nn.Sequential:

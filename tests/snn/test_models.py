@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from neurocompile import driver, snn
 from neurocompile.errors import GraphError, InputError
-from neurocompile.frontend.network import from_module
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import Neuron, Threshold
@@ -18,6 +17,7 @@ from neurocompile.passes.base import PassManager
 from neurocompile.passes.quantize import Quantize
 from neurocompile.program import Options
 from neurocompile.snn import models
+from tests.tracing import from_module
 
 NARROW = 1 / 16
 EVERY = [

@@ -10,8 +10,8 @@ from snn_nets import settled, vgg
 from torch import nn
 
 from neurocompile import snn
-from neurocompile.frontend.network import from_module
 from neurocompile.ir.interpret import interpret
+from tests.tracing import from_module
 
 
 def agree(net: nn.Module, x: torch.Tensor, timesteps: int) -> None:

@@ -13,11 +13,11 @@ from neurocompile import snn
 from neurocompile.driver import compile_graph, run
 from neurocompile.errors import GraphError, InputError
 from neurocompile.frontend.checkpoint import read_checkpoint
-from neurocompile.frontend.network import from_module, from_wiring
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import Add, Conv2d, Linear, Neuron, Recurrent, Scale
 from neurocompile.program import Program
+from tests.tracing import from_module
 
 
 def spikes_of(layer: nn.Module, inputs: list[list[float]]) -> list[list[float]]:
