@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurocompile.frontend.cells import Handler
-from neurocompile.frontend.frameworks import own
+from neurocompile.frontend.frameworks import norse, own, snntorch, spikingjelly
 
 #: full name of a class -> what is done at a call of it
-TABLE: dict[str, Handler] = {**own.TABLE}
+TABLE: dict[str, Handler] = {**own.TABLE, **snntorch.TABLE, **spikingjelly.TABLE, **norse.TABLE}
