@@ -44,7 +44,8 @@ class Tally:
 @dataclass
 class Example:
     """A generated network. ``run`` gives the framework's answer; ``layers`` are the paths of its layers of neurons, of
-    which each gives (N, ...) per call, or (T, N, ...) in one; ``x`` is what ``run`` is given, (N, ...) or (T, N, ...)."""
+    which each gives (N, ...) per call, or (T, N, ...) in one where it is ``whole``; ``x`` is what ``run`` is given,
+    (N, ...) or, ``in_time``, (T, N, ...)."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -52,8 +53,9 @@ class Example:
     timesteps: int
     run: Callable[[nn.Module, Tensor], Any]
     in_time: bool = False
-    #: None: the numbers do not round
+    #: whether the framework's numbers do not round
     exact: bool = True
+    whole: Callable[[Any], bool] = lambda _: False
 
     def samples(self) -> Array:
         """(N, *shape) or (N, T, *shape)."""
@@ -86,7 +88,7 @@ def framework_spikes(example: Example) -> tuple[dict[str, Array], Any]:
         result = example.run(example.model.eval(), example.x)
     spikes = {}
     for path, calls in seen.items():
-        series = calls[0] if len(calls) == 1 and example.timesteps > 1 else torch.stack(calls)
+        series = calls[0] if example.whole(example.model.get_submodule(path)) else torch.stack(calls)
         # spikes of a factor count as spikes: what they are multiplied by is a node of its own
         spikes[path] = np.sign(np.moveaxis(series.double().numpy(), 0, 1))
     return spikes, result
