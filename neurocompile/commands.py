@@ -71,7 +71,9 @@ def build(
     folder = default_folder(source.graph.name, chosen.name) if out is None else out
     check_free(folder, force=force)
     samples = driver.as_array(_load_for(source.graph, calibration)) if calibration else source.calibration
-    program = driver.compile_graph(source.graph, chosen, calibration=samples, options=options, after_pass=after_pass)
+    program = driver.compile_graph(
+        source.graph, chosen, calibration=samples, options=options, after_pass=after_pass, notes=source.notes
+    )
     program.save(folder, force=force, also=lambda fresh: _report_on_calibration(program, fresh, progress))
     return {"program": str(folder), **program.summary(), "seconds": time.perf_counter() - start}
 

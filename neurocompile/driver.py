@@ -49,13 +49,16 @@ def compile(
     name: str | None = None,
     options: Options | None = None,
 ) -> Program:
-    """Compile a trained module whose forward is one time step.
+    """Compile a trained module: its forward may be one time step, loop over time, or take whole sequences.
 
-    ``example_input``: a batch of typical inputs (N, *shape), which gives the shape and the range of analog input.
+    ``example_input``: a batch of typical inputs as forward takes it, (N, *shape) or with time on any axis, such as
+    (T, N, *shape). It gives the shape and the range of analog input. How the module was read is in the program's notes.
     """
     read_module = frontend().read_module
     source = read_module(model, example_input, timesteps, name or type(model).__name__.lower())
-    return compile_graph(source.graph, load_target(target), calibration=source.calibration, options=options)
+    return compile_graph(
+        source.graph, load_target(target), calibration=source.calibration, options=options, notes=source.notes
+    )
 
 
 def frontend() -> ModuleType:
@@ -76,18 +79,20 @@ def compile_graph(
     calibration: Array | None = None,
     options: Options | None = None,
     after_pass: AfterPass | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Program:
-    """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
+    """A traced graph to a program; ``notes`` say how it was read. GraphError or CapacityError, with the layer and the
+    remedy, where that cannot be."""
     try:
         profile = load_profile(target.profile)
     except ProfileError as error:
         raise ProfileError(f"target {target.name}: {error}") from error
-    return _compile(graph, target, profile, calibration, options or Options(), after_pass)
+    return _compile(graph, target, profile, calibration, options or Options(), after_pass, notes)
 
 
 def retarget(program: Program, profile: Profile) -> Program:
     """The same trained network, compiled with the same options for another chip."""
-    return _compile(program.trained, program.target, profile, program.calibration, program.options, None)
+    return _compile(program.trained, program.target, profile, program.calibration, program.options, None, program.notes)
 
 
 def _compile(
@@ -97,6 +102,7 @@ def _compile(
     calibration: Array | None,
     options: Options,
     after_pass: AfterPass | None,
+    notes: tuple[str, ...],
 ) -> Program:
     check_name(graph.name)
     if calibration is not None:
@@ -109,7 +115,7 @@ def _compile(
     quantize = make_quantizer(profile, target, options, calibration)
     integer = PassManager((quantize,), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
-    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
+    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options, notes)
 
 
 def make_quantizer(profile: Profile, target: Target, options: Options, calibration: Array | None) -> Quantize:

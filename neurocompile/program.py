@@ -78,6 +78,7 @@ class Program:
 
     ``trained``: the traced float graph. ``integer``: what the chip computes, all layers within one time step.
     ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any. ``options``: how it was built.
+    ``notes``: what the user should know about how the network was read.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Program:
     mapping: Mapping
     calibration: Array | None = None
     options: Options = Options()
+    notes: tuple[str, ...] = ()
 
     @property
     def quantizer_choices(self) -> QuantizerChoices:
@@ -137,6 +139,7 @@ class Program:
                 for population in all_populations
                 for projection in population.projections
             },
+            "notes": list(self.notes),
         }
 
     def save(self, folder: str | Path, *, force: bool = False, also: Callable[[Path], None] | None = None) -> None:
@@ -181,6 +184,7 @@ class Program:
             "hashes": {"trained": self.trained.hash, "integer": self.integer.hash},
             "phases": {name: node.phase for name, node in self.mapped.items() if isinstance(node, Soma)},
             "mapping": self.mapping.to_plain(),
+            "notes": list(self.notes),
         }
         return document, arrays
 
@@ -245,14 +249,22 @@ class Program:
             mapping=mapping,
             calibration=calibration,
             options=_options(document["options"]),
+            notes=_notes(document["notes"]),
         )
 
 
 def _complete(document: dict[str, Any]) -> None:
     """Add the choices that a folder of before they were offered does not have, as they were made then."""
+    document.setdefault("notes", [])
     if document["options"].keys() == {"bits", "reset_zero"}:
         document["options"] |= {"quantizer": "max", "scales": "channel", "percentile": PERCENTILE}
         document["target"]["options"] |= {"quantizer": None, "scales": "channel"}
+
+
+def _notes(plain: object) -> tuple[str, ...]:
+    if not isinstance(plain, list) or not all(isinstance(note, str) and note.isprintable() for note in plain):
+        raise InputError(f"{_JSON}: notes are {plain!r:.60}; the file is damaged, build the program again")
+    return tuple(plain)
 
 
 def _options(plain: Map[str, Any]) -> Options:

@@ -78,6 +78,8 @@ def show_build(result: dict[str, Any]) -> None:
     ]
     _table(f"{result['name']} for {result['target']}", ("", result["profile"]), rows)
     stdout.print(f"program: {result['program']}", markup=False, soft_wrap=True)
+    for note in result["notes"]:
+        stdout.print(f"note: {note}", markup=False, soft_wrap=True)
     narrower = [f"{layer} ({bits})" for layer, bits in result["weight_bits"].items() if bits < result["bits"]]
     if narrower:
         stdout.print(

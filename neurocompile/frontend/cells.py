@@ -17,6 +17,14 @@ from torch import Tensor, nn
 from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, PoissonEncoder, Readout
 
 
+def values(tensor: Tensor) -> Array:
+    """A parameter's values in an array of their own: the module may change later, the graph does not."""
+    # NumPy has no bfloat16, and half precision would only lose digits later
+    plain = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
+    array: Array = plain.detach().cpu().numpy().copy()
+    return array
+
+
 @dataclass(frozen=True)
 class Cell:
     """One neuron layer: ``input = gain * (x + connection(what it sent one step before))``, which enters ``soma``.

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError, NeurocompileError
-from neurocompile.frontend.presentation import from_module
+from neurocompile.frontend.agreement import check
+from neurocompile.frontend.presentation import Imported, from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
+
+#: samples on which a network is compared with what was read of it
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def read_checkpoint(
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     imported = from_module(module, input_shape, timesteps, name or path.stem)
-    return Source(imported.graph, None, imported.notes)
+    few = np.random.default_rng(0).random((_FEW, *input_shape), np.float32)
+    return Source(imported.graph, None, _checked(imported, few))
 
 
 def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
@@ -72,12 +77,23 @@ def read_module(module: nn.Module, example_input: object, timesteps: int, name: 
     """
     batch = example_input.detach().cpu().float() if isinstance(example_input, Tensor) else example_input
     samples = np.asarray(batch)
-    if samples.ndim < 2 or not samples.size:
+    if samples.ndim > 1 and not len(samples):
+        raise InputError(f"example_input has shape {samples.shape}: no samples; give at least one")
+    if samples.ndim < 2:
         raise InputError(
             f"example_input has shape {samples.shape}; give a batch (N, features) or (N, channels, height, width)"
         )
     imported = from_module(module, samples.shape[1:], timesteps, name, batch=samples.shape)
-    return Source(imported.graph, imported.layout.samples(samples, timesteps), imported.notes)
+    calibration = imported.layout.samples(samples, timesteps)
+    return Source(imported.graph, calibration, _checked(imported, calibration[:_FEW]))
+
+
+def _checked(imported: Imported, samples: Array) -> tuple[str, ...]:
+    """The notes; GraphError where the network itself spikes otherwise on these samples."""
+    if samples.dtype.kind != "f" or not np.isfinite(samples).all():
+        return imported.notes  # they are refused later
+    note = check(imported, samples)
+    return imported.notes if note is None else (*imported.notes, note)
 
 
 def _make(spec: str) -> nn.Module:

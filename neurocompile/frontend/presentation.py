@@ -20,11 +20,12 @@ from torch import nn
 from neurocompile.errors import GraphError, NeurocompileError
 from neurocompile.frontend.cells import Handler
 from neurocompile.frontend.frameworks import TABLE
-from neurocompile.frontend.recorder import Recorder
-from neurocompile.frontend.symbolic import Axes, Symbol, Value, When, fresh, leaves
-from neurocompile.frontend.tracer import Tracer, place
+from neurocompile.frontend.tracing.recorder import Recorder
+from neurocompile.frontend.tracing.symbolic import Axes, Symbol, Value, When, fresh, leaves
+from neurocompile.frontend.tracing.tracer import Tracer, Watched, place
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Readout, Scale, Shape
+from neurocompile.snn.build import WiredModule
 
 #: a step that calls a network once more shows what it reads of the step before, and one more that it stays so
 _DRIVEN_STEPS = 3
@@ -58,14 +59,41 @@ class Layout:
         order = [labels.index(label) for label in ("N", "T", *range(len(self.sample)))]
         return single.transpose(order)
 
+    def batch(self, samples: Array, timesteps: int) -> Array:
+        """The inverse of ``samples``."""
+        if not self.has_time:
+            return samples
+        if samples.ndim == len(self.sample) + 1:
+            samples = np.broadcast_to(samples[:, None], (len(samples), timesteps, *self.sample))
+        labels = [label for axis in self.axes for label in axis]
+        order = ["N", "T", *range(len(self.sample))]
+        moved = samples.transpose([order.index(label) for label in labels])
+        return moved.reshape(self.shape(len(samples), timesteps))
+
 
 @dataclass(frozen=True)
 class Imported:
-    """A traced graph, how it was read, and what the user should know about that."""
+    """A traced graph, how it was read, what the user should know about that, and where the network itself shows the
+    spikes of its layers."""
 
+    module: nn.Module
     graph: Graph
     layout: Layout
     notes: tuple[str, ...]
+    watched: Mapping[str, Watched]
+
+    def run(self, samples: Array) -> None:
+        """Present samples (N, *shape) or (N, T, *shape) to the network itself, as it was read."""
+        steps, layout = self.graph.timesteps, self.layout
+        dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        x = torch.from_numpy(np.ascontiguousarray(layout.batch(samples, steps))).to(dtype)
+        if not layout.stepwise:
+            self.module(x)
+            return
+        parts = x.unbind(layout.axes.index(("T",))) if layout.has_time else [x] * steps
+        states: list[Any] = [None] * _parameters(self.module)[1]
+        for part in parts:
+            states = _states(self.module, self.module(part, *states), len(states))
 
 
 def from_module(
@@ -81,6 +109,8 @@ def from_module(
         GraphError: everything in it that cannot be compiled, in one list with names and remedies; or the line of code
             that cannot be followed.
     """
+    if type(timesteps) is not int or timesteps < 1:
+        raise GraphError(f"graph {name!r}: timesteps is {timesteps!r}; it must be a whole number of at least 1")
     module = _unwrapped(module)
     failures: list[tuple[int, GraphError]] = []
     for layout, count in _layouts(input_shape, timesteps, batch):
@@ -179,10 +209,13 @@ class _Attempt:
         answers = _Answers(self.tracer, driven=self.driven)
         outputs = answers.of(result)
         graph = self.recorder.finish(name, outputs)
-        return Imported(graph, replace(self.layout, stepwise=self.driven), tuple(self.tracer.notes))
+        layout = replace(self.layout, stepwise=self.driven)
+        return Imported(self.module, graph, layout, tuple(self.tracer.notes), self.tracer.watched)
 
     def _raise_problems(self) -> None:
         problems = self.tracer.problems
+        if len(problems) == 1 and " (" not in problems[0].split(":")[0]:
+            raise GraphError(problems[0])  # it is a sentence that begins with the layer's name
         if problems:
             what = "1 operation" if len(problems) == 1 else f"{len(problems)} operations"
             raise GraphError(f"{type(self.module).__name__}: {what} cannot be compiled: {'; '.join(problems)}")
@@ -203,7 +236,7 @@ class _Attempt:
             for step in range(1, min(self.timesteps, _DRIVEN_STEPS)):
                 if not steps and not self.states:
                     break
-                states = self._states(result)
+                states = _states(self.module, result, self.states)
                 result = self.tracer.filled(self.module(x if parts is None else parts[step], *states))
             self._check_steps(
                 {name: len(layer.inputs) for name, layer in self.recorder.layers.items()},
@@ -212,21 +245,6 @@ class _Attempt:
             return result
         self._check_steps(steps, self.timesteps)
         return result
-
-    def _states(self, result: Any) -> list[Any]:
-        """What a step returned, as the states that the next one is given."""
-        if not self.states:
-            return []
-        if isinstance(result, tuple | list):
-            if len(result) == 1 + self.states:
-                return list(result[1:])
-            if len(result) == 2 and isinstance(result[1], tuple | list) and len(result[1]) == self.states:
-                return list(result[1])
-        returned = len(result) if isinstance(result, tuple | list) else 1
-        raise GraphError(
-            f"{type(self.module).__name__}: forward() takes {self.states} states and returns {returned} values; return "
-            "the output and then each state, in the same order"
-        )
 
     def _check_steps(self, steps: dict[str, int], wanted: int) -> None:
         if not steps or set(steps.values()) == {wanted}:
@@ -244,8 +262,26 @@ class _Attempt:
         )
 
 
+def _states(module: nn.Module, result: Any, count: int) -> list[Any]:
+    """What a step returned, as the states that the next one is given."""
+    if not count:
+        return []
+    if isinstance(result, tuple | list):
+        if len(result) == 1 + count:
+            return list(result[1:])
+        if len(result) == 2 and isinstance(result[1], tuple | list) and len(result[1]) == count:
+            return list(result[1])
+    returned = len(result) if isinstance(result, tuple | list) else 1
+    raise GraphError(
+        f"{type(module).__name__}: forward() takes {count} states and returns {returned} values; return "
+        "the output and then each state, in the same order"
+    )
+
+
 def _parameters(module: nn.Module) -> tuple[str, int]:
     """What ``forward`` calls its input, and how many states it takes behind it."""
+    if isinstance(module, WiredModule):
+        return module.wiring.steps[0].name, 0
     if isinstance(module, nn.Sequential):
         return "input", 0
     parameters = list(inspect.signature(module.forward).parameters.values())

@@ -203,7 +203,7 @@ def test_control_flow_is_refused_with_its_line(cli: Cli) -> None:
         (("--input-shape", "6x6", "--timesteps", 3), ("--input-shape is '6x6'", "1,8,8")),
         (("--input-shape", "0,6,6", "--timesteps", 3), ("--input-shape is '0,6,6'",)),
         (("--input-shape", "2,6,6", "--timesteps", 3), ("1: Conv2d", "got 2")),
-        (("--input-shape", "36", "--timesteps", 3), ("1: Conv2d needs inputs (channels, height, width)",)),
+        (("--input-shape", "36", "--timesteps", 3), ("1 (Conv2d; reads a tensor of 2 axes (2, 36)",)),
         (("--input-shape", "1,8,8", "--timesteps", 3), ("5: Linear", "check --input-shape")),
         (("--input-shape", SHAPE, "--timesteps", 0), ("--timesteps",)),
     ],

@@ -222,15 +222,6 @@ def test_damaged_parts_are_refused(damage: Any) -> None:
         snn.wiring_from_plain(plain)
 
 
-def test_a_name_that_a_part_bears_already_is_refused() -> None:
-    net = nn.Sequential(nn.Linear(2, 2), snn.Recurrent(snn.IF(), nn.Linear(2, 2)))
-    plain = snn.wiring_to_plain(snn.trace(net))
-    plain["steps"][1]["name"] = "1.sum"
-    plain["steps"][2]["inputs"] = ["1.sum"]
-    with pytest.raises(GraphError, match=r"two parts of the network are named '1\.sum'; rename one"):
-        from_wiring(snn.wiring_from_plain(plain), net.state_dict(), (2,), 2, "net")
-
-
 # ------------------------------------------------------------------------------------- trained, saved, compiled, run
 
 

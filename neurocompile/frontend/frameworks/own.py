@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from neurocompile.frontend.cells import Call, Cell, Handler
-from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, PoissonEncoder, Readout
+from neurocompile.frontend.cells import Call, Cell, Handler, values
+from neurocompile.ir.nodes import DirectEncoder, Neuron, PoissonEncoder, Readout
 from neurocompile.snn.layers import FUNCTIONS
-
-
-def _array(tensor: Tensor) -> Array:
-    return tensor.detach().cpu().numpy().copy()
 
 
 def _neuron(module: Any) -> Neuron:
     return Neuron(
-        threshold=_array(module.threshold),
-        leak=_array(module.leak),
-        current_leak=_array(module.current_leak),
+        threshold=values(module.threshold),
+        leak=values(module.leak),
+        current_leak=values(module.current_leak),
         reset_value=np.asarray(module.reset_value, np.float64),
         order=module.order,
         compare=module.compare,
@@ -38,7 +34,7 @@ def _lif(call: Call) -> Tensor:
 
 def _readout(call: Call) -> Tensor:
     module: Any = call.module
-    soma = Readout(leak=_array(module.leak), current_leak=_array(module.current_leak))
+    soma = Readout(leak=values(module.leak), current_leak=values(module.current_leak))
     return call.step(Cell(soma), call.args[0]).spikes
 
 

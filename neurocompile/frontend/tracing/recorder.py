@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.symbolic import Refusal
+from neurocompile.frontend.tracing.symbolic import Refusal
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     ENCODERS,
@@ -59,7 +59,7 @@ class Recorder:
     def emit(self, name: str, node: Node, inputs: tuple[str, ...]) -> str:
         """The node that computes this: one that is there already, or a new one of this name (``name@2``, ...)."""
         if not isinstance(node, ENCODERS):
-            inputs = tuple(self._encoded(source) for source in inputs)
+            inputs = tuple(self.encoded(source) for source in inputs)
         key = (name, self._content(node), inputs)
         if key not in self._names:
             known = () if isinstance(node, Recurrent) else inputs
@@ -74,13 +74,15 @@ class Recorder:
 
     def free(self, name: str) -> str:
         """``name``, or ``name@2``, ``name@3`` … where that is taken."""
+        if not name.isprintable():
+            raise GraphError(f"layer {name!r:.60}: its name is not printable text; rename it")
         unique, count = name, 1
         while unique in self.nodes or unique in self.layers:
             count += 1
             unique = f"{name}@{count}"
         return unique
 
-    def _encoded(self, name: str) -> str:
+    def encoded(self, name: str) -> str:
         """The input's values reach a network through an encoder: directly, unless the network has one of its own."""
         return self.emit(f"{name}.encoder", DirectEncoder(), (name,)) if name == self.input_name else name
 
@@ -157,6 +159,8 @@ class Recorder:
 
     def start(self, name: str, layer: Layer) -> None:
         """Enter a layer of neurons under a name that is free."""
+        if not name.isprintable():
+            raise GraphError(f"layer {name!r:.60}: its name is not printable text; rename it")
         self.layers[name] = layer
         self.shapes[name] = layer.shape
 

@@ -23,10 +23,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.cells import Cell, Fired, Handler
-from neurocompile.frontend.operations import CONTROL, METADATA, OPERATIONS, instead
-from neurocompile.frontend.recorder import Layer, Recorder
-from neurocompile.frontend.symbolic import (
+from neurocompile.frontend.cells import Cell, Fired, Handler, values
+from neurocompile.frontend.tracing.operations import CONTROL, METADATA, OPERATIONS, instead
+from neurocompile.frontend.tracing.recorder import Layer, Recorder
+from neurocompile.frontend.tracing.symbolic import (
     Axes,
     Refusal,
     Symbol,
@@ -49,7 +49,7 @@ class Tracer:
         self.timesteps = recorder.timesteps
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.calls: list[RecordedCall] = []
+        self.watched: dict[str, Watched] = {}
         self._scopes: list[tuple[str, nn.Module]] = [("", model)]
         self._name: str | None = None
         self._arrays: dict[int, tuple[Tensor, Array]] = {}
@@ -63,18 +63,12 @@ class Tracer:
     def watching(self) -> Iterator[None]:
         """While this is open, calls of the model's modules and torch's functions come here; the model is as it was
         afterwards."""
-        modules = dict(self.model.named_modules())
-        kept = [(module, _snapshot(module)) for module in modules.values()]
-        try:
+        with restored(self.model):
             self.model.eval()
-            for path, module in modules.items():
+            for path, module in self.model.named_modules():
                 module.forward = self._watched(path, module)
             with _Watch(self), torch.no_grad():
                 yield
-        finally:
-            for module, contents in kept:
-                module.__dict__.clear()
-                module.__dict__.update(contents)
 
     def _watched(self, path: str, module: nn.Module) -> Callable[..., Any]:
         handler, original = find_handler(self.table, module), module.forward
@@ -84,8 +78,12 @@ class Tracer:
             try:
                 if handler is None:
                     return original(*args, **kwargs)
-                return handler(TracedCall(self, module, path, args, kwargs))
-            except Refusal as refusal:
+                result = handler(TracedCall(self, module, path, args, kwargs))
+                self._note_spikes(path, result)
+                return result
+            except (Refusal, GraphError) as refusal:
+                if isinstance(refusal, GraphError) and handler is None:
+                    raise
                 self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
@@ -95,6 +93,12 @@ class Tracer:
         # frameworks ask for the arguments of a module's forward to learn whether it takes a state
         forward.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         return forward
+
+    def _note_spikes(self, path: str, result: Any) -> None:
+        for position, item in enumerate(leaves(result)):
+            value = item.value if isinstance(item, Symbol) else None
+            if value is not None and value.port == "out" and value.node in self.recorder.layers:
+                self.watched.setdefault(value.node, Watched(path, position, value))
 
     def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What torch would do at a call of ``func`` with a symbol among its arguments."""
@@ -121,6 +125,9 @@ class Tracer:
                 raise Refusal(str(problem)) from None
         except Refusal as refusal:
             self.problem(self._shown(name, refusal))
+        except GraphError as error:
+            where = self.name(name)
+            self.problem(f"{error}" if str(error).startswith(where) else f"{where}: {error}")
         except _Listed:
             pass
         return self._like_torch(func, args, kwargs)
@@ -216,10 +223,8 @@ class Tracer:
         """A parameter's values; the same array for the same parameter."""
         if id(tensor) not in self._arrays:
             if tensor.is_complex():
-                raise Refusal("complex numbers are not supported; use real weights")
-            plain = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
-            # a parameter may change later, and the graph is to stay as it is
-            self._arrays[id(tensor)] = (tensor, plain.detach().cpu().numpy().copy())
+                raise Refusal("complex numbers are not supported; save real weights")
+            self._arrays[id(tensor)] = (tensor, values(tensor))
         return self._arrays[id(tensor)][1]
 
     def value(self, x: Any) -> Value:
@@ -264,7 +269,7 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------- neurons
 
-    def soma(self, name: str, cell: Cell, x: Symbol, axes: Axes) -> tuple[Layer, str, Symbol]:
+    def soma(self, name: str, cell: Cell, x: Symbol, axes: Axes) -> tuple[Layer, str]:
         """The layer called ``name``, and its input with gain and recurrent connection."""
         value = self.value(x)
         shape = self.recorder.shapes[value.node]
@@ -292,15 +297,16 @@ class Tracer:
         if cell.gain is not None:
             with self.named(f"{base}.gain"):
                 x = self.apply("gain", Scale(weight=cell.gain), x, self.value(x))
-        return layer, self.value(x).node, x
+        return layer, self.recorder.encoded(self.value(x).node)
 
 
 @dataclass(frozen=True)
-class RecordedCall:
-    """A call of a layer of neurons: what it gave. ``position``: of the spikes among the tensors of its result."""
+class Watched:
+    """Where the spikes of a layer are found when the network runs: in what the module at ``path`` returns, the item at
+    ``position`` (of all in nested tuples), whose axes are those of ``value``."""
 
     path: str
-    layer: str
+    position: int
     value: Value
 
 
@@ -328,7 +334,7 @@ class TracedCall:
             x = tracer.symbol(sizes(x), Value(tracer.recorder.past(value.node), now, value.axes))
         if isinstance(value.when, tuple) or (isinstance(value.when, int) and value.when > now):
             raise Refusal("reads a sum over time steps; give it each step")
-        layer, source, _ = tracer.soma(layer_name, cell, x, value.axes)
+        layer, source = tracer.soma(layer_name, cell, x, value.axes)
         layer.inputs.append(source)
         tracer.recorder.place(layer_name)
         return self._fired(layer_name, sizes(x), now, value.axes)
@@ -347,7 +353,7 @@ class TracedCall:
         self._check_state(layer_name, state, 0)
         last = x.movedim(axis, 0) if axis not in (0, 1) else x
         axes = tracer.value(last).axes
-        layer, source, _ = tracer.soma(layer_name, cell, last, axes)  # type: ignore[arg-type]
+        layer, source = tracer.soma(layer_name, cell, last, axes)  # type: ignore[arg-type]
         layer.inputs += [source] * tracer.timesteps
         tracer.recorder.place(layer_name)
         return self._fired(layer_name, sizes(x), "along", value.axes)
@@ -402,7 +408,6 @@ class TracedCall:
         labels = iter(fresh(rank))
         fixed = tuple(next(labels) if axis and isinstance(axis[0], int) else axis for axis in axes)
         out = Value(name, when, fixed)
-        tracer.calls.append(RecordedCall(self.path, name, out))
         return Fired(
             tracer.symbol(shape, out),
             tracer.symbol(shape, Value(name, when, fixed, "membrane")),
@@ -446,8 +451,19 @@ def function_name(func: Any) -> str:
     return str(name).strip("_") if name.startswith("__") else str(name)
 
 
-def _snapshot(module: nn.Module) -> dict[str, Any]:
-    return {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
+@contextlib.contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Whatever is put into the model's modules while this is open is gone afterwards, and what was there is back."""
+    kept = [
+        (module, {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()})
+        for module in model.modules()
+    ]
+    try:
+        yield
+    finally:
+        for module, contents in kept:
+            module.__dict__.clear()
+            module.__dict__.update(contents)
 
 
 def _cannot_follow(model: nn.Module, why: str) -> str:
