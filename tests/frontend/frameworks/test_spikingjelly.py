@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from tests.frontend.frameworks.comparing import Example, Numbers, Tally, compare
 
 pytest.importorskip("spikingjelly", reason="SpikingJelly is not installed: its networks are NOT compared")
-from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
 #: networks in the default run
 NETWORKS = 200
@@ -122,7 +121,8 @@ class Networks:
                 parts.append(layer.BatchNorm2d(channels))
             return parts, (channels, *size)
         features, wide = self.pick(4, 6), int(np.prod(shape))
-        parts = [*([layer.Flatten()] if len(shape) == 3 else []), layer.Linear(wide, features, bias=self.pick(True, False))]
+        flat = [layer.Flatten()] if len(shape) == 3 else []
+        parts = [*flat, layer.Linear(wide, features, bias=self.pick(True, False))]
         if self.pick(False, False, True):
             parts.append(layer.BatchNorm1d(features))
         return parts, (features,)
