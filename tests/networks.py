@@ -10,6 +10,7 @@ mean the same therefore agree bit for bit, however the sums are ordered: no tole
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from neurocompile.ir.nodes import (
     Array,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -38,6 +40,7 @@ from neurocompile.ir.nodes import (
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
 )
@@ -152,8 +155,8 @@ class Builder:
         padding = self.pick((0, 0), (kernel[0] // 2, kernel[1] // 2)) if padded else (0, 0)
         return self.add("pool", AvgPool2d(kernel=kernel, stride=self.pick(kernel, (1, 1)), padding=padding), source)
 
-    def norm(self, source: str, *, shifted: bool = True) -> str:
-        """A batch norm whose factor is a power of two, of any sign, or zero; ``shifted`` False: it adds nothing."""
+    def norm(self, source: str) -> str:
+        """A batch norm whose factor is a power of two, of any sign, or zero."""
         channels = self.shapes[source][:1]
         deviation = self.rng.choice([0.5, 1.0, 2.0], channels)
         signs = self.pick([1.0, 0.5, -1.0], [1.0, -1.0, 0.0])
@@ -161,8 +164,9 @@ class Builder:
         if self.exact:
             deviation = np.ones(channels)
         mean = self.fractions(-1, 1, channels)
-        beta = self.fractions(-1, 1, channels) if shifted else gamma / deviation * mean
-        node = BatchNorm(gamma=gamma, beta=beta, mean=mean, variance=deviation**2 - 0.25, epsilon=0.25)
+        node = BatchNorm(
+            gamma=gamma, beta=self.fractions(-1, 1, channels), mean=mean, variance=deviation**2 - 0.25, epsilon=0.25
+        )
         return self.add("norm", node, source)
 
     # -------------------------------------------------------------------------------------------- somas and blocks
@@ -209,8 +213,9 @@ class Builder:
             back = self.add("scale", Scale(weight=weight), back)
         else:
             image, channels = len(shape) == 3, self.shapes[soma][0]
-            back = self.norm(back, shifted=not image) if self.pick(False, False, True) else back
-            back = self.conv(back, channels, same=True) if image else self.linear(back, channels)
+            back = self.norm(back) if self.pick(False, False, True) else back
+            back = self.conv(back, channels, same=True) if image else self.linear(back, math.prod(shape))
+            back = self.add("line", Reshape(shape=shape), back) if len(shape) == 2 else back
             back = self.norm(back) if self.pick(False, False, True) else back
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
@@ -223,7 +228,7 @@ class Builder:
             x = self.pool(x, padded=True)
         convolve = image and self.pick(True, True, False)
         if self.pick(False, False, True):
-            x = self.norm(x, shifted=not convolve)
+            x = self.norm(x)
         x = self.conv(x) if convolve else self.linear(x, self.pick(1, 3, 5))
         if self.pick(True, True, False):
             x = self.norm(self.nothing(x))
@@ -232,6 +237,57 @@ class Builder:
         if convolve and self.pick(False, False, True):
             x = self.add("flatten", Flatten(), x)
         return self.neuron(self.nothing(x))
+
+    def joined(self, source: str) -> str:
+        """A dense block: what a layer sends beside what it read, or the sums of two layers side by side; then a pool, a
+        batch norm, and a layer or nothing but the neuron."""
+        image = len(self.shapes[source]) == 3
+        if len(self.shapes[source]) == 2:
+            source = self.add("flatten", Flatten(), source)
+        if self.pick(True, False):
+            mine = self.conv(source, same=True) if image else self.linear(source, self.pick(1, 4))
+            parts = [source, self.neuron(mine)]
+        else:
+            parts = [self.conv(source, same=True) if image else self.linear(source, size) for size in (2, 3)]
+        x = self.add(
+            "join", Concat(), *self.draw(st.permutations(parts)), *([source] if self.pick(False, True) else [])
+        )
+        if image and self.pick(False, True):
+            x = self.pool(x, padded=False)
+        if self.pick(False, True):
+            x = self.norm(x)
+        if not self.sends(*parts):
+            return self.neuron(x)
+        layer = self.pick(None, self.conv if image else None, self.linear)
+        if layer is not None:
+            x = self.linear(x, self.pick(1, 4)) if layer == self.linear else self.conv(x)
+        return self.neuron(x)
+
+    def sends(self, *names: str) -> bool:
+        """Whether all of them are encoders or neurons, so that weights may follow."""
+        return all(isinstance(self.nodes[name][0], (Neuron, DirectEncoder, PoissonEncoder)) for name in names)
+
+    def sequence(self, source: str) -> str:
+        """A convolution along one axis, between neurons whose channels have one axis."""
+        x = source
+        if len(self.shapes[source]) == 3 and self.pick(True, False):
+            channels, *size = self.shapes[source]
+            x = self.neuron(self.add("line", Reshape(shape=(channels, size[0] * size[1])), source))
+        channels, *size = self.shapes[x]
+        x = self.add("map", Reshape(shape=(channels, 1, math.prod(size))), x)
+        if self.shapes[x][2] > 1 and self.pick(False, True):
+            x = self.add("pool", AvgPool2d(kernel=(1, 2), stride=(1, 1), padding=(0, self.pick(0, 1))), x)
+        x = self.conv(x, kernel=self.pick((1, 1), (1, 3), (1, 2)))
+        x = self.norm(x) if self.pick(False, True) else x
+        channels, height, width = self.shapes[x]
+        x = self.add("line", Reshape(shape=self.pick((channels, height * width), (channels * height * width,))), x)
+        return self.neuron(x)
+
+    def unfolded(self, source: str) -> str:
+        """A linear layer whose outputs become a map, as decoders begin."""
+        shape = self.pick((2, 2, 2), (1, 3, 2), (3, 2))
+        x = self.add("unfold", Reshape(shape=shape), self.linear(source, math.prod(shape)))
+        return self.neuron(self.norm(x) if self.pick(False, True) else x)
 
     def residual(self, source: str) -> str:
         """conv -> neuron -> conv + skip -> neuron; the skip is the source itself or a strided 1x1 convolution."""
@@ -282,7 +338,10 @@ def networks(
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
     for _ in range(build.pick(*range(1, depth + 1), 0)):
-        x = build.pick(build.layer, build.layer, build.residual, build.residual, build.shared)(x)
+        x = build.pick(
+            build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
+            build.unfolded,
+        )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):
         x = build.linear(build.pool(x, padded=True) if build.pick(False, True) else x, build.pick(1, 3))

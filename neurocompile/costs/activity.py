@@ -23,11 +23,11 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
 from neurocompile.ir.nodes import (
     ENCODERS,
+    MOVES,
     SPIKING,
     Array,
     Conv2d,
     DirectEncoder,
-    Flatten,
     Linear,
     Node,
     Scale,
@@ -249,25 +249,29 @@ def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
 def reached(projection: Projection, sent: Array) -> Array:
     """Which neurons have a sending neuron in their receptive field: bool (N, *source_shape) -> bool that broadcasts to
     (N, *shape). Channels of a population that see the same channels of its source are told once."""
-    weighted = projection.weighted
+    weighted, operators = projection.weighted, projection.operators
+    place = operators.index(weighted)
+    before, behind = operators[:place], operators[place + 1 :]
+    if before and isinstance(before[0], MOVES):
+        sent, before = linear(before[0], sent), before[1:]
+    groups = weighted.groups if isinstance(weighted, Conv2d) else 1
     if not isinstance(weighted, Scale):
         # which channel of those that are seen together sends makes no difference, nor do pools mix channels
-        groups = weighted.groups if isinstance(weighted, Conv2d) else 1
         sent = np.logical_or.reduce(sent.reshape(len(sent), groups, -1, *sent.shape[2:]), axis=2)
-    for node in projection.operators:
-        match node:
-            case Conv2d():
-                outputs, _, *window = node.weight.shape
-                ones = dataclasses.replace(node, weight=np.ones((groups, 1, *window), np.float32), bias=None)
-                sent = _touched(ones, sent)
-                if groups > 1 or isinstance(projection.operators[-1], Flatten):
-                    sent = np.repeat(sent, outputs // groups, axis=1)
-            case Linear():
-                sent = np.logical_or.reduce(sent, axis=1, keepdims=True)
-            case Scale():
-                pass
-            case _:
-                sent = _touched(node, sent)
+    for node in before:
+        if not (isinstance(node, MOVES) and isinstance(weighted, Linear)):  # whose inputs all count alike
+            sent = _touched(node, sent)
+    match weighted:
+        case Conv2d():
+            window = weighted.weight.shape[2:]
+            ones = dataclasses.replace(weighted, weight=np.ones((groups, 1, *window), np.float32), bias=None)
+            sent = _touched(ones, sent)
+        case Linear():
+            sent = np.logical_or.reduce(sent.reshape(len(sent), -1), axis=1, keepdims=True)
+    if not isinstance(weighted, Scale) and (groups > 1 or behind):
+        sent = np.repeat(sent, len(weighted.weight) // groups, axis=1)
+    for node in behind:
+        sent = linear(node, sent)
     return sent
 
 

@@ -183,13 +183,15 @@ class _Attempt:
     ) -> None:
         self.module, self.layout, self.timesteps, self.batch = module, layout, timesteps, batch
         self.inputs, self.states = _parameters(module)
-        self.recorder = Recorder(self.inputs, layout.sample, timesteps)
+        self.recorder = Recorder(self.inputs, layout.sample, timesteps, static=not layout.has_time)
         self.tracer = Tracer(module, self.recorder, table, batch)
         self.driven = False
 
     @property
     def progress(self) -> int:
         """How far it came: layers of neurons count most."""
+        if self.tracer.misplaced:
+            return 0
         return 1000 * len(self.recorder.layers) + len(self.recorder.nodes)
 
     def run(self, name: str) -> Imported:
@@ -247,6 +249,7 @@ class _Attempt:
         return result
 
     def _check_steps(self, steps: dict[str, int], wanted: int) -> None:
+        self._raise_problems()  # a layer that was refused has not been counted
         if not steps or set(steps.values()) == {wanted}:
             return
         counts = sorted(set(steps.values()))

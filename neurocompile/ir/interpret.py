@@ -24,6 +24,7 @@ from neurocompile.ir.nodes import (
     Array,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     Delay,
     DirectEncoder,
@@ -34,9 +35,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
     Soma,
@@ -123,7 +126,8 @@ def linear(node: Node, *inputs: Array) -> Array:
             y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
             return y if node.bias is None else y + node.bias.astype(dtype)
         case Scale():
-            return _shifted(x * per_channel(node.weight, x.shape[1:]).astype(dtype, copy=False), node)
+            y = _shifted(x * per_channel(node.weight, x.shape[1:]).astype(dtype, copy=False), node)
+            return y if node.bias is None else y + per_channel(node.bias, x.shape[1:]).astype(dtype)
         case SumPool2d():
             return _pool(x, node.kernel, node.stride, node.padding)
         case AvgPool2d():
@@ -134,8 +138,14 @@ def linear(node: Node, *inputs: Array) -> Array:
             return normed
         case Flatten():
             return x.reshape(len(x), -1)
+        case Reshape():
+            return x.reshape(len(x), *node.shape)
         case Add():
             return sum(others, start=x)
+        case Concat():
+            return np.concatenate(inputs, axis=1)
+        case PadChannels():
+            return np.pad(x, ((0, 0), (node.before, node.after), *((0, 0),) * (x.ndim - 2)))
         case Identity() | Dropout():
             return x
     raise AssertionError(f"{node.kind} is not a linear node")

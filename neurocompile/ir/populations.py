@@ -2,9 +2,10 @@
 
 From the "spiking" stage on, every projection is one chain with the grammar
 
-    encoder or spiking soma -> [Recurrent] -> [Delay] -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale -> Flatten?
-        -> soma
+    encoder or spiking soma -> [Recurrent] -> [Delay] -> Reshape? -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale
+        -> Flatten? -> PadChannels? -> soma
 
+where a Reshape may stand for any Flatten, but none between pools and a Conv2d,
 and a soma with several projections reads them through a single ``Add``. A projection with a ``Recurrent`` may come from
 any population, the soma's own and later ones too.
 """
@@ -19,6 +20,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     ENCODERS,
+    MOVES,
     SPIKING,
     WEIGHTED,
     Add,
@@ -27,6 +29,7 @@ from neurocompile.ir.nodes import (
     Delay,
     Linear,
     Node,
+    PadChannels,
     Recurrent,
     Scale,
     Shape,
@@ -64,6 +67,24 @@ class Projection:
         """The one operator of the chain that has weights."""
         (node,) = (node for node in self.nodes if isinstance(node, WEIGHTED))
         return node
+
+    @property
+    def rows(self) -> slice:
+        """The channels of the soma that the weights feed: all, unless they feed the place of one part among others."""
+        last = self.nodes[-1]
+        return slice(last.before, -last.after or None) if isinstance(last, PadChannels) else slice(None)
+
+    @property
+    def mixes_channels(self) -> bool:
+        """Whether the weights' channels are others than the soma's, since a Flatten or Reshape stands between them."""
+        shape, channels, mixed = self.source_shape, 0, False
+        for node in self.operators:
+            shape = node.output_shape(shape)
+            if node is self.weighted:
+                channels = shape[0]
+            elif isinstance(node, MOVES):
+                mixed = channels > 0 and shape[0] != channels
+        return mixed
 
     @property
     def name(self) -> str:

@@ -215,6 +215,7 @@ def _run(soma: Soma, sums: Array) -> Array:
 def _difference(old: Projection, new: Projection, scale: Array, unit: float) -> Projection:
     """The projection whose weights are what integer weights make of the float ones, less these."""
     weight = old.weighted.weight.astype(np.float64)
+    scale = scale[old.rows] if scale.ndim else scale
     codes = new.weighted.weight * float(1 << new.weighted.weight_exponent)
     column = scale.reshape(scale.shape + (1,) * (codes.ndim - 1)) if scale.ndim else scale
     node = replace(old.weighted, weight=codes / column - weight / unit)

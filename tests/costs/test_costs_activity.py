@@ -61,7 +61,10 @@ def test_active_updates_of_generated_networks(data: st.DataObject) -> None:
                 node = projection.weighted
                 ones = dataclasses.replace(node, weight=np.ones_like(node.weight))
                 nodes = tuple(ones if each is node else each for each in projection.nodes)
-                sent = trace.events[projection.source].reshape(-1, *projection.source_shape) != 0
+                events = trace.events[projection.source]
+                if projection.recurrent:  # what was sent at the step before
+                    events = np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)
+                sent = events.reshape(-1, *projection.source_shape) != 0
                 active |= dataclasses.replace(projection, nodes=nodes).apply(sent.astype(np.float64)) > 0
             assert np.array_equal(seen.active[population.name], active.sum(axis=0)), population.name
 

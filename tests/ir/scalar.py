@@ -18,6 +18,7 @@ from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -27,9 +28,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
     SumPool2d,
@@ -85,7 +88,11 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
                 for (row,) in indices(out)
             }
         case Scale():
-            return {index: at(node.weight, index) * 2**node.weight_exponent * x[index] for index in indices(out)}
+            return {
+                index: at(node.weight, index) * 2**node.weight_exponent * x[index]
+                + (0 if node.bias is None else at(node.bias, index))
+                for index in indices(out)
+            }
         case AvgPool2d() | SumPool2d():
             size = node.kernel[0] * node.kernel[1] if isinstance(node, AvgPool2d) else 1
             sums = {index: pooled(node, x, shape, index) for index in indices(out)}
@@ -98,8 +105,17 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
                 )
                 result[index] = gamma * (x[index] - mean) / math.sqrt(variance + node.epsilon) + beta
             return result
-        case Flatten():
-            return {(place,): x[index] for place, index in enumerate(indices(shape))}
+        case Flatten() | Reshape():
+            return {index: x[before] for index, before in zip(indices(out), indices(shape), strict=True)}
+        case Concat():
+            firsts = [sum(each[0] for each in shapes[:place]) for place in range(len(shapes))]
+            return {
+                (first + index[0], *index[1:]): value
+                for first, values in zip(firsts, inputs, strict=True)
+                for index, value in values.items()
+            }
+        case PadChannels():
+            return {index: x.get((index[0] - node.before, *index[1:]), 0) for index in indices(out)}
         case Add():
             return {index: sum(each[index] for each in inputs) for index in indices(out)}
         case Identity() | Dropout():

@@ -20,8 +20,10 @@ from neurocompile.ir.nodes import (
     Delay,
     DirectEncoder,
     Flatten,
+    PadChannels,
     PoissonEncoder,
     Readout,
+    Reshape,
     Scale,
     SumPool2d,
 )
@@ -46,7 +48,8 @@ def window_of(projection: Projection) -> np.ndarray:
     """(pooled positions, sources): the pooling alone."""
     size = int(np.prod(projection.source_shape))
     values = np.eye(size, dtype=np.int64).reshape(size, *projection.source_shape)
-    pools = tuple(node for node in projection.nodes if isinstance(node, SumPool2d))
+    before = projection.nodes[: projection.nodes.index(projection.weighted)]
+    pools = tuple(node for node in before if isinstance(node, (SumPool2d, Reshape)))
     return dataclasses.replace(projection, nodes=pools).apply(values).reshape(size, -1).T
 
 
@@ -66,9 +69,8 @@ def words(count: int, bits: int = 8) -> int:
 def channel_shared(projection: Projection) -> bool:
     node = projection.weighted
     if isinstance(node, Scale):
-        return node.weight.ndim < 2 and not isinstance(projection.operators[0], Flatten) and not any(
-            isinstance(each, Flatten) for each in projection.operators[: projection.operators.index(node)]
-        )  # fmt: skip
+        before = projection.operators[: projection.operators.index(node)]
+        return node.weight.ndim < 2 and not any(isinstance(each, Flatten) for each in before[1:])
     return isinstance(node, Conv2d)
 
 
@@ -99,6 +101,13 @@ def _slow_shared(
     for each in projection.operators[: projection.operators.index(node)]:
         shape = each.output_shape(shape)
     grid = node.output_shape(shape)
+    last = projection.operators[-1]
+    if isinstance(last, PadChannels):
+        padded = functools.reduce(
+            lambda now, each: each.output_shape(now), projection.operators, projection.source_shape
+        )
+        first = last.before * int(np.prod(padded[1:]))
+        rows = [row - first for row in rows if first <= row < first + int(np.prod(grid))]
     outputs = {row // int(np.prod(grid[1:])) for row in rows}
     if isinstance(node, Conv2d):
         kernel, stride, padding, dilation, groups = (

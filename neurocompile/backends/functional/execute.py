@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurocompile.backends.functional.plan import Layer, Plan, loops
-from neurocompile.backends.functional.products import Product, as_image
+from neurocompile.backends.functional.products import Product, channels_second
 from neurocompile.backends.functional.somas import channels_first, channels_last
 from neurocompile.ir.interpret import Trace, encode
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder
@@ -152,18 +152,13 @@ def _advance(layer: Layer, terms: list[Array], steps: int, sent: Array, state: A
 
 def _frames(product: Product, values: Array) -> Tensor:
     """(samples, steps, neurons) -> a tensor (samples * steps, *source shape), channels last in memory."""
-    shape = product.projection.source_shape
-    frames = torch.from_numpy(values.reshape(-1, values.shape[2]))
-    if len(shape) == 1:
-        return frames
-    channels, height, width = shape
-    return as_image(frames.view(-1, height, width, channels))
+    channels, *others = product.projection.source_shape
+    return channels_second(torch.from_numpy(values.reshape(-1, values.shape[2])).view(-1, *others, channels))
 
 
 def _outward(frames: Tensor, samples: int) -> Array:
     """A tensor (samples * steps, *shape) -> (samples, steps, neurons), channels fastest."""
-    flat = frames.permute(0, 2, 3, 1).reshape(len(frames), -1) if frames.ndim == 4 else frames
-    values: Array = flat.numpy()
+    values: Array = frames.movedim(1, -1).reshape(len(frames), -1).numpy()
     return values.reshape(samples, -1, values.shape[1])
 
 

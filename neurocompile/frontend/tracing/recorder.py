@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     Input,
     Neuron,
     Node,
+    PoissonEncoder,
     Readout,
     Recurrent,
     Shape,
@@ -45,10 +46,12 @@ class Layer:
 
 
 class Recorder:
-    """``input_name``: what the network calls its input of ``shape``. ``timesteps``: T."""
+    """``input_name``: what the network calls its input of ``shape``. ``timesteps``: T. ``static``: whether it is given
+    without time, the same at every step."""
 
-    def __init__(self, input_name: str, shape: Shape, timesteps: int) -> None:
+    def __init__(self, input_name: str, shape: Shape, timesteps: int, *, static: bool) -> None:
         self.input_name, self.timesteps = input_name, timesteps
+        self._static = {input_name} if static else set()
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {input_name: (Input(shape=shape), ())}
         self.shapes: dict[str, Shape] = {input_name: shape}
         self.layers: dict[str, Layer] = {}
@@ -70,6 +73,8 @@ class Recorder:
             unique = self.free(name)
             self.nodes[unique], self.shapes[unique] = (node, inputs), shape
             self._names[key] = unique
+            if not isinstance(node, (Recurrent, PoissonEncoder)) and self._static.issuperset(inputs):
+                self._static.add(unique)
         return self._names[key]
 
     def free(self, name: str) -> str:
@@ -100,6 +105,8 @@ class Recorder:
     def past(self, name: str) -> str:
         """What ``name`` was one time step before: linear nodes of what neurons sent then."""
         node, inputs = self.nodes.get(name, (None, ()))
+        if name in self._static:
+            return name
         if name in self.layers or isinstance(node, ENCODERS):
             return self.emit(f"{name}.before", Recurrent(shape=self.shapes[name]), (name,))
         if node is None or isinstance(node, (Recurrent, Input)):

@@ -49,6 +49,8 @@ class Tracer:
         self.timesteps = recorder.timesteps
         self.problems: list[str] = []
         self.notes: list[str] = []
+        #: whether a layer would take the input if its axes lay otherwise
+        self.misplaced = False
         self.watched: dict[str, Watched] = {}
         self._scopes: list[tuple[str, nn.Module]] = [("", model)]
         self._name: str | None = None
@@ -85,6 +87,7 @@ class Tracer:
                 if isinstance(refusal, GraphError) and handler is None:
                     raise
                 self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
+                self.misplaced |= isinstance(refusal, WrongLayoutError)
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
             finally:
@@ -332,8 +335,10 @@ class TracedCall:
         self._check_state(layer_name, state, now)
         for _ in range(now - value.when if isinstance(value.when, int) else 0):
             x = tracer.symbol(sizes(x), Value(tracer.recorder.past(value.node), now, value.axes))
-        if isinstance(value.when, tuple) or (isinstance(value.when, int) and value.when > now):
+        if isinstance(value.when, tuple):
             raise Refusal("reads a sum over time steps; give it each step")
+        if isinstance(value.when, int) and value.when > now:
+            raise Refusal(f"is at step {now} and reads what comes at step {value.when}; call it once per time step")
         layer, source = tracer.soma(layer_name, cell, x, value.axes)
         layer.inputs.append(source)
         tracer.recorder.place(layer_name)

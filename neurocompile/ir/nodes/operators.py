@@ -161,9 +161,10 @@ class Linear(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Node):
-    """``y = weight * x``, element by element: one-to-one synapses. ``weight``: scalar, (channels,) or full shape."""
+    """``y = weight * x + bias``, element by element: one-to-one synapses. Both: scalar, (channels,) or full shape."""
 
     weight: Array
+    bias: Array | None = None
     weight_bits: int | None = None
     weight_exponent: int = 0
 
@@ -172,7 +173,8 @@ class Scale(Node):
         _check_weight_bits(self)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        check_parameter(self, "weight", self.weight, inputs[0])
+        for name, array in self.arrays():
+            check_parameter(self, name, array, inputs[0])
         return inputs[0]
 
 
@@ -313,6 +315,23 @@ class Concat(Node):
         if len({shape[1:] for shape in inputs}) != 1:
             raise GraphError(f"Concat: its inputs have shapes {', '.join(map(str, inputs))}; only channels may differ")
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PadChannels(Node):
+    """Its input, with ``before`` channels (axis 0) of zeros before it and ``after`` behind it: the place of a part
+    within a Concat. Made by the split_projections pass."""
+
+    before: int
+    after: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.before, self.after) < 0:
+            raise GraphError(f"PadChannels: before {self.before} and after {self.after} must be at least 0")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (self.before + inputs[0][0] + self.after, *inputs[0][1:])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
