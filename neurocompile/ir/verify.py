@@ -10,6 +10,7 @@ from neurocompile.ir.nodes import (
     WEIGHTED,
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     Delay,
@@ -34,8 +35,8 @@ _SOMAS = (*SPIKING, Readout)
 _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay),
     "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
     "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
     "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent, Delay),
@@ -73,9 +74,10 @@ def _check_ends(graph: Graph) -> None:
             raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
     for name in graph.of_kind(Recurrent):
         (source,) = graph.inputs(name)
-        if not isinstance(graph.node(source), SPIKING):
+        if not isinstance(graph.node(source), (*SPIKING, *ENCODERS)):
             raise GraphError(
-                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron itself"
+                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron or an "
+                "encoder itself"
             )
     if not graph.outputs:
         raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
@@ -102,12 +104,12 @@ def _check_projections(graph: Graph) -> None:
             weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
             seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
             before, after = order[:seen], kinds[seen + 1 :]
-            once = all(kinds.count(kind) <= 1 for kind in _ONCE)
+            once = sum(kind in _ONCE for kind in kinds) <= 1
             legal = before == sorted(before) and _NO_RANK not in before and once
             if weighted != 1 or not legal or after not in ([], ["Flatten"]):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
-                    "it must be [Recurrent] [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
+                    "it must be [Recurrent | Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
                 )
             if getattr(projection.weighted, "bias", None) is not None:
                 raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
@@ -115,6 +117,7 @@ def _check_projections(graph: Graph) -> None:
 
 #: in which order what stands before the weights must come; what has no rank must not stand there
 _RANK = {"Recurrent": 0, "Delay": 1, "SumPool2d": 2, "Flatten": 3}
+#: of these at most one
 _ONCE = ("Recurrent", "Delay")
 _NO_RANK = len(_RANK)
 _WEIGHTED_KINDS = tuple(kind.__name__ for kind in WEIGHTED)
@@ -144,13 +147,14 @@ def _check_integers(graph: Graph) -> None:
 
 
 def _check_phases(graph: Graph) -> None:
-    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, of which there
-    is at least one. A recurrent projection brings it for the soma's next step: phase(source) + steps - 1."""
+    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, less those that
+    it is late by in the network itself. On its way it is for at least one step."""
     for population in populations(graph):
         for projection in population.projections:
             source = graph.node(projection.source)
             start = source.phase if isinstance(source, SPIKING) else 0
-            if projection.steps < 1 or start + projection.steps - projection.recurrent != population.soma.phase:
+            late = projection.past.steps if projection.past else 0
+            if projection.steps < 1 or start + projection.steps - late != population.soma.phase:
                 raise GraphError(
                     f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} "
                     f"(phase {start}) arrive after {projection.steps} steps; run the retime pass"

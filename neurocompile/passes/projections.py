@@ -2,8 +2,8 @@
 
 A chip has no place for what stands between two somas: only synapses. So sums and shared layers are distributed
 (``W(a + b) = Wa + Wb``), each path from a source to a soma becomes a chain with exactly one weighted operator, and all
-that the path adds when nothing spikes becomes the soma's bias (or moves the threshold of a stateless one). Where there
-is one time step only, nothing ever comes through a recurrent connection, so it is left out.
+that the path adds when nothing spikes becomes the soma's bias (or moves the threshold of a stateless one). What is
+delayed by as many steps as a presentation has never arrives, so it is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from neurocompile.ir.nodes import (
     WEIGHTED,
     Add,
     Array,
+    AxonDelay,
     Conv2d,
     Flatten,
     Input,
@@ -76,20 +77,24 @@ class SplitProjections:
                 ends.append(end)
             if not ends:
                 raise GraphError(
-                    f"{soma}: only recurrent connections feed it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections feed it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
             feeding = ends[0] if len(ends) == 1 else add(f"{soma}.sum", Add(), tuple(ends))
             nodes[soma] = (_with_bias(node, resting[graph.inputs(soma)[0]]), (feeding,))
         read = {source for _, inputs in nodes.values() for source in inputs}
-        for soma in graph.of_kind(*SPIKING):
+        for soma in graph.of_kind(*ENCODERS, *SPIKING):
             if soma not in read and soma not in graph.outputs:
                 raise GraphError(
-                    f"{soma}: only recurrent connections read it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections read it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
         triples = ((name, node, inputs) for name, (node, inputs) in nodes.items())
         return Graph(graph.name, "spiking", graph.timesteps, triples, graph.outputs)
+
+
+def _steps(graph: Graph) -> str:
+    return "one time step" if graph.timesteps == 1 else f"{graph.timesteps} time steps"
 
 
 def _paths(graph: Graph) -> dict[str, Counter[Path]]:
@@ -99,8 +104,10 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
         if isinstance(node, (*ENCODERS, *SPIKING)):
             paths[name] = Counter({(name, ()): 1})
         elif isinstance(node, Recurrent):
-            (soma,) = graph.inputs(name)
-            paths[name] = Counter({(soma, (name,)): 1} if graph.timesteps > 1 else {})
+            (source,) = graph.inputs(name)
+            paths[name] = Counter({(source, (name,)): 1} if node.steps < graph.timesteps else {})
+        elif isinstance(node, AxonDelay):
+            raise GraphError(f"{name}: a delay stands among the synapses; run lower_delays before split_projections")
         elif not isinstance(node, (Input, Soma)):
             arriving: Counter[Path] = Counter()
             for source in graph.inputs(name):
@@ -120,8 +127,9 @@ def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], 
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
     where = f"{soma}: the path from {source}"
-    if names and isinstance(graph.node(names[0]), Recurrent):
-        _append(chain, shapes, names[0], graph.node(names[0]), where)
+    past = graph.node(names[0]) if names else None
+    if isinstance(past, Recurrent):
+        _append(chain, shapes, names[0], _within(past, graph.timesteps), where)
         names = names[1:]
     if count > 1:
         _append(chain, shapes, f"{source}.to.{soma}", Scale(weight=np.array(float(count))), where)
@@ -132,6 +140,13 @@ def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], 
     if not any(isinstance(node, WEIGHTED) for _, node in chain):
         chain.append((f"{source}.to.{soma}", Scale(weight=np.array(1.0))))
     return chain
+
+
+def _within(past: Recurrent, timesteps: int) -> Recurrent:
+    """No delay is longer than a presentation: spikes that never arrive need not be remembered for longer."""
+    if past.axon_steps is None:
+        return past
+    return replace(past, axon_steps=np.minimum(past.axon_steps.astype(np.int64), timesteps - past.steps))
 
 
 def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where: str) -> None:
