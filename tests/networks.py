@@ -80,6 +80,7 @@ class Builder:
         self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.depths: dict[str, int] = {}  # how many neurons are passed to get here; what comes back is left out
 
     def pick(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -91,6 +92,8 @@ class Builder:
             unique = f"{name}{count}"
         self.shapes[unique] = node.output_shape(*(self.shapes[source] for source in inputs))
         self.nodes[unique] = (node, inputs)
+        before = max((self.depths[source] for source in inputs), default=0)
+        self.depths[unique] = 0 if isinstance(node, Recurrent) else before + isinstance(node, Neuron)
         return unique
 
     def fractions(self, low: float, high: float, shape: Shape, step: float = 0.25) -> Array:
@@ -217,18 +220,9 @@ class Builder:
 
     def bring_back_far(self, sender: str) -> None:
         """To an earlier neuron of the same shape, if there is one, as late as a chip needs it to be."""
-        like = [name for name, depth in self.depths.items() if self.shapes[name] == self.shapes[sender]]
-        soma = self.pick(*like)
+        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron)]
+        soma = self.pick(*(name for name in somas if self.shapes[name] == self.shapes[sender]))
         self.bring_back(sender, soma, self.depths[sender] - self.depths[soma] + self.pick(1, 1, 2))
-
-    @property
-    def depths(self) -> dict[str, int]:
-        """Per neuron, the most projections that lead to it; what comes back is left out."""
-        depths: dict[str, int] = {}
-        for name, (node, inputs) in self.nodes.items():
-            before = [] if isinstance(node, (Input, Recurrent)) else inputs
-            depths[name] = max((depths.get(each, 0) for each in before), default=0) + isinstance(node, Neuron)
-        return {name: depth for name, depth in depths.items() if isinstance(self.nodes[name][0], Neuron)}
 
     def bring_back(self, sender: str, soma: str, steps: int = 1) -> None:
         """A recurrent projection, from everyone to everyone of their vicinity or one to one."""

@@ -79,6 +79,9 @@ def _check_ends(graph: Graph) -> None:
                 f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron or an "
                 "encoder itself"
             )
+        node = graph.node(name)
+        if isinstance(node, Recurrent) and node.wait and graph.stage != "mapped":
+            raise GraphError(f"{name}: it waits {node.wait} steps in chip time, which the retime pass is yet to make")
     if not graph.outputs:
         raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
     for output in graph.outputs:
