@@ -18,7 +18,18 @@ from neurocompile.driver import compile_graph, retarget
 from neurocompile.errors import InputError, NeurocompileError
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Conv2d, DirectEncoder, Flatten, Input, Linear, Neuron, Readout
+from neurocompile.ir.nodes import (
+    Add,
+    AxonDelay,
+    Conv2d,
+    DirectEncoder,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Recurrent,
+)
 from neurocompile.program import Options, Program, default_folder
 
 
@@ -168,6 +179,49 @@ def test_a_folder_from_before_quantizers_were_a_choice(program: Program, tmp_pat
     loaded = Program.load(tmp_path / "p")
     assert loaded.quantizer_choices == old.quantizer_choices
     assert retarget(loaded, loaded.profile).integer.hash == old.integer.hash
+
+
+def looped(steps: int = 1) -> Graph:
+    """Spikes of "last" come back to "first", ``steps`` steps later; those of "first" take up to 5 steps to it."""
+    nodes = (
+        ("input", Input(shape=(3,)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("back", Recurrent(shape=(3,), steps=steps), ("last" if steps > 1 else "first",)),
+        ("sum", Add(), ("encoder", "back")),
+        ("first", Neuron(threshold=np.array(0.5)), ("sum",)),
+        ("late", AxonDelay(steps=np.array([5, 2, 0])), ("first",)),
+        ("fc", Linear(weight=np.eye(3) - 0.25), ("late",)),
+        ("last", Neuron(threshold=np.array(0.25)), ("fc",)),
+    )
+    return Graph("looped", "traced", 8, nodes, ("last",))
+
+
+def test_a_folder_from_before_recurrences_of_several_steps(tmp_path: Path) -> None:
+    old = compile_graph(looped(), load_target("loihi2-sim"))
+    old.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    document = json.loads(path.read_text())
+    found = [
+        node["fields"]
+        for graph in document["graphs"].values()
+        for node in graph["nodes"]
+        if node["kind"] == "Recurrent" and node["name"] == "back"
+    ]
+    assert len(found) == 2
+    for fields in found:
+        assert (fields.pop("steps"), fields.pop("axon_steps"), fields.pop("wait")) == (1, None, 0)
+    path.write_text(json.dumps(document))
+    assert Program.load(tmp_path / "p").mapped.hash == old.mapped.hash
+
+
+def test_delays_are_saved_and_loaded(tmp_path: Path) -> None:
+    program = compile_graph(looped(2), load_target("loihi2-sim"))
+    program.save(tmp_path / "p")
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.mapped.hash == program.mapped.hash
+    past = loaded.mapped.node("late")
+    assert isinstance(past, Recurrent)
+    assert past.delays.tolist() == [5, 2, 0]
 
 
 @pytest.mark.parametrize(
