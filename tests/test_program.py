@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.driver import compile_graph, retarget
-from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
     Add,
     AxonDelay,
@@ -222,6 +224,41 @@ def test_delays_are_saved_and_loaded(tmp_path: Path) -> None:
     past = loaded.mapped.node("late")
     assert isinstance(past, Recurrent)
     assert past.delays.tolist() == [5, 2, 0]
+
+
+def test_engines_agree_on_what_comes_late_and_from_further_on() -> None:
+    program = compile_graph(looped(2), load_target("loihi2-sim"))
+    samples = np.random.default_rng(2).random((4, 3))
+    expected = interpret(program.integer, samples)
+    assert expected.events["last"].any()
+    for found in (interpret(program.mapped, samples), FunctionalBackend().run(program.integer, samples)):
+        for name, events in expected.events.items():
+            assert np.array_equal(found.events[name], events)
+
+
+def delayed(*steps: int) -> Graph:
+    nodes = (
+        ("input", Input(shape=(2,)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("late", AxonDelay(steps=np.array(steps)), ("encoder",)),
+        ("out", Neuron(threshold=np.array(0.25)), ("late",)),
+    )
+    return Graph("delayed", "traced", 100, nodes, ("out",))
+
+
+def test_delays_that_the_chip_has_and_those_that_it_has_not() -> None:
+    """Loihi 2 delays by up to 62 steps, of which a spike takes one anyway."""
+    target = load_target("loihi2-sim")
+    assert compile_graph(delayed(62, 62), target).phase_steps == 0
+    assert compile_graph(delayed(1, 62), target).phase_steps == 0
+    assert compile_graph(delayed(0, 61), target).phase_steps == 1
+    with pytest.raises(CapacityError, match="spikes of encoder must wait 63 steps for it, and loihi2 delays by 62"):
+        compile_graph(delayed(0, 62), target)
+    with pytest.raises(
+        GraphError,
+        match="out: spikes of encoder must wait 63 steps, the chip delays by at most 62; delay them by less, or choo",
+    ):
+        _ = compile_graph(delayed(63, 63), target).mapped
 
 
 @pytest.mark.parametrize(

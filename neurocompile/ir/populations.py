@@ -74,9 +74,10 @@ class Projection:
         if self.past is None:
             return sent
         arrived, timesteps = np.zeros_like(sent), sent.shape[1]
-        delays = per_channel(self.past.delays, self.source_shape)
+        delays = np.broadcast_to(per_channel(self.past.delays, self.source_shape), self.source_shape)
         for delay in np.unique(delays[delays < timesteps]):
-            np.copyto(arrived[:, delay:], sent[:, : timesteps - delay], where=delays == delay)
+            neurons = (slice(None), slice(None), delays == delay)
+            arrived[:, delay:][neurons] = sent[:, : timesteps - delay][neurons]
         return arrived
 
     @property

@@ -47,11 +47,14 @@ class Retime:
         own = projection.past.longest if projection.past else 0
         if self.max_delay_steps is None or wait + own <= max(1, self.max_delay_steps):
             return
-        late = f", {own} of their own and {wait}" if own else ""
-        remedy = "delay them by less, or choose a chip with longer delays" if own else "put a neuron on its way"
+        skip = f" for those that come by {' -> '.join(path)}" if wait > 0 else ""
+        if own and skip:
+            skip = f", {own} of their own and {wait}{skip}"
+        remedies = ["shorten the skip"] if skip else []
+        remedies += ["delay them by less, or choose a chip with longer delays"] if own else ["put a neuron on its way"]
         raise GraphError(
-            f"{path[-1]}: spikes of {projection.source} must wait {wait + own} steps{late} for those that come "
-            f"by {' -> '.join(path)}, the chip delays by at most {self.max_delay_steps}; shorten the skip, or {remedy}"
+            f"{path[-1]}: spikes of {projection.source} must wait {wait + own} steps{skip}, the chip delays by at most "
+            f"{self.max_delay_steps}; {', or '.join(remedies)}"
         )
 
 

@@ -196,7 +196,8 @@ def echoes(stage: str, wait: int) -> Graph:
     steps after them."""
     chip = stage == "mapped"
     whole = {"leak": np.array(2), "current_leak": np.array(0), "bias": np.array(0), "fixed": FixedPoint(decay_bits=1)}
-    fires = Neuron(threshold=np.array(0), reset_value=np.array(0), reset="set", phase=int(chip), **whole)
+    fires = Neuron(threshold=np.array(1), reset_value=np.array(0), reset="set", compare="at_or_above", phase=int(chip),
+                   **whole)  # fmt: skip
     past = Recurrent(shape=(2,), steps=1, axon_steps=np.array([0, 2]), wait=wait if chip else 0)
     nodes: list[tuple[str, Node, tuple[str, ...]]] = [
         ("input", Input(shape=(2,)), ()), ("direct", DirectEncoder(scale=1.0, low=0, high=1), ("input",)),
