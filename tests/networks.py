@@ -25,6 +25,7 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Concat,
     Conv2d,
@@ -48,6 +49,7 @@ from neurocompile.ir.populations import Population
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.delays import LowerDelays
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
@@ -55,7 +57,9 @@ from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
 
 #: from a traced graph to a spiking one
-LOWERING: tuple[Pass, ...] = (RemoveIdentity(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections())
+LOWERING: tuple[Pass, ...] = (
+    RemoveIdentity(), LowerDelays(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,11 @@ EXACT = ExactQuantize(
 class Builder:
     """Collects nodes and knows their shapes. Arrays come from ``rng``; choices are drawn, so that they shrink."""
 
-    def __init__(self, draw: DrawFn, rng: np.random.Generator, *, exact: bool, poisson: bool) -> None:
-        self.draw, self.rng, self.exact, self.poisson = draw, rng, exact, poisson
+    def __init__(self, draw: DrawFn, rng: np.random.Generator, steps: int, *, exact: bool, poisson: bool) -> None:
+        self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.depths: dict[str, int] = {}  # how many neurons are passed to get here; what comes back is left out
 
     def pick(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -90,6 +95,8 @@ class Builder:
             unique = f"{name}{count}"
         self.shapes[unique] = node.output_shape(*(self.shapes[source] for source in inputs))
         self.nodes[unique] = (node, inputs)
+        before = max((self.depths[source] for source in inputs), default=0)
+        self.depths[unique] = 0 if isinstance(node, Recurrent) else before + isinstance(node, Neuron)
         return unique
 
     def fractions(self, low: float, high: float, shape: Shape, step: float = 0.25) -> Array:
@@ -106,6 +113,15 @@ class Builder:
         """Sometimes an identity or a dropout behind ``source``."""
         node = self.pick(None, None, None, Identity(), Dropout())
         return source if node is None else self.add("nothing", node, source)
+
+    def late(self, source: str) -> str:
+        """Sometimes a delay behind ``source``: of one number of steps, or of one for each channel or neuron; not all
+        are so long that nothing ever arrives."""
+        shape = self.shapes[source]
+        if self.pick(True, True, True, False):
+            return source
+        steps = self.rng.integers(0, 4, self.pick((), shape[:1], shape))
+        return self.add("late", AxonDelay(steps=steps if steps.min() < self.steps else steps - steps.min()), source)
 
     def conv(self, source: str, channels: int | None = None, *, same: bool = False, kernel: Pair | None = None) -> str:
         """A convolution; ``same`` keeps height and width."""
@@ -203,12 +219,23 @@ class Builder:
         name = self.add("neuron", node, source)
         if self.pick(False, False, True):
             self.bring_back(name, name)
+        if self.pick(False, False, True):
+            self.bring_back_far(name)
         return name
 
-    def bring_back(self, sender: str, soma: str) -> None:
+    def bring_back_far(self, sender: str) -> None:
+        """To an earlier neuron of the same shape, if there is one, as late as a chip needs it to be."""
+        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron)]
+        soma = self.pick(*(name for name in somas if self.shapes[name] == self.shapes[sender]))
+        self.bring_back(sender, soma, self.depths[sender] - self.depths[soma] + self.pick(1, 1, 2))
+
+    def bring_back(self, sender: str, soma: str, steps: int = 1) -> None:
         """A recurrent projection, from everyone to everyone of their vicinity or one to one."""
         shape = self.shapes[sender]
-        back = self.nothing(self.add("back", Recurrent(shape=shape), sender))
+        extra = self.rng.integers(0, 3, self.pick(shape[:1], shape))
+        mixed = self.pick(False, False, True) and extra.max() > extra.min()
+        axon_steps = extra - extra.min() if mixed else None
+        back = self.nothing(self.add("back", Recurrent(shape=shape, steps=steps, axon_steps=axon_steps), sender))
         if self.pick(True, False):
             weight = self.fractions(-2, 2, self.pick((), shape[:1], shape), 1.0 if self.exact else 0.25)
             back = self.add("scale", Scale(weight=weight), back)
@@ -224,7 +251,7 @@ class Builder:
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
         image = len(self.shapes[source]) == 3
-        x = self.nothing(source)
+        x = self.nothing(self.late(source))
         if image and self.pick(False, True):
             x = self.pool(x, padded=True)
         convolve = image and self.pick(True, True, False)
@@ -295,6 +322,7 @@ class Builder:
         if len(self.shapes[source]) != 3:
             return self.layer(source)
         channels = self.shapes[source][0]
+        source = self.late(source)
         x = self.conv(source, channels, same=True)
         if self.pick(False, True):
             x = self.neuron(x)
@@ -334,7 +362,8 @@ def networks(
 ) -> Graph:
     """A traced graph; see the module. ``readout``: whether it ends in one (None: either)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    build = Builder(draw, rng, exact=exact, poisson=poisson)
+    steps = timesteps or draw(st.sampled_from((1, 2, 3, 4, 6)))
+    build = Builder(draw, rng, steps, exact=exact, poisson=poisson)
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
@@ -354,7 +383,6 @@ def networks(
     somas = [name for name, (node, _) in build.nodes.items() if isinstance(node, Neuron) and name not in outputs]
     if somas and build.pick(False, False, True):
         outputs.append(build.pick(*somas))
-    steps = timesteps or build.pick(1, 2, 3, 4, 6)
     triples = [(name, node, inputs) for name, (node, inputs) in build.nodes.items()]
     return Graph("generated", "traced", steps, triples, tuple(outputs))
 

@@ -10,7 +10,8 @@ How synapses are stored. A message names a *list* of synapses in its target core
   kernel positions x the box's output channels. A ``Scale`` of one weight per channel: one entry per channel;
 * anything else: per source neuron that reaches the box one list, of its synapses there. The neurons of one pooling
   window point at one list;
-* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares.
+* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares;
+* neurons of one channel with different delays: the same, since a delay is stored with the synapses.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
     regions = geometry.regions(box)
     if _shares(geometry, profile):
         return _tally([(geometry.kernels(regions), *(axis.phases for axis in geometry.axes))])
-    if geometry.pools_overlap:
+    if geometry.own_lists:
         return _tally([geometry.reach(region) for region in regions])
     return _tally([geometry.pooled_reach(region) for region in regions])
 
@@ -172,10 +173,12 @@ class _Geometry:
     groups: int
     axes: tuple[_Axis, ...]
     one_kernel: bool  # weights do not depend on the position
+    delays_differ: bool  # those of one channel's neurons
 
     @property
-    def pools_overlap(self) -> bool:
-        return any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
+    def own_lists(self) -> bool:
+        """Whether each source neuron needs a list of its own."""
+        return self.delays_differ or any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
 
     def fed(self, box: Box) -> Box:
         """The part of a soma's box that the projection feeds, as a box of ``sums``; its first range may be empty."""
@@ -254,7 +257,8 @@ def _geometry(projection: Projection) -> _Geometry:
         else:
             sums = each.output_shape(sums)
     grid = (outputs, *(axis.paths.shape[0] for axis in axes))
-    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel)
+    delays_differ = projection.past is not None and projection.past.delays.ndim > 1
+    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel, delays_differ)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -281,7 +285,7 @@ def _window_paths(size: int, window: _Window) -> Array:
 
 
 def _shares(geometry: _Geometry, profile: Profile) -> bool:
-    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.pools_overlap
+    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.own_lists
 
 
 def _regions(box: Box, shape: Shape, grid: Shape) -> list[Box]:

@@ -17,6 +17,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Concat,
     Conv2d,
@@ -269,6 +270,13 @@ def encode(node: Node, value: float, integer: bool, *place: int) -> Number:
     return max(node.low, min(node.high, round(value * node.scale)))
 
 
+def late(node: Recurrent | AxonDelay, index: Index) -> int:
+    """By how many steps one neuron's spikes are late."""
+    if isinstance(node, AxonDelay):
+        return int(at(node.steps, index))
+    return node.steps + (0 if node.axon_steps is None else int(at(node.axon_steps, index)))
+
+
 def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """(outputs, events) as ``interpret`` gives them, as nested dictionaries: [name][sample][...][index]."""
     integer = graph.stage == "integer"
@@ -289,8 +297,12 @@ def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[
                 if not sources:
                     frame = sample[t] if per_step else sample
                     now[name] = {index: frame[index].item() for index in indices(shape)}
-                elif isinstance(node, Recurrent):
-                    now[name] = history[sources[0]][t - 1] if t > 0 else dict.fromkeys(indices(shape), 0)
+                elif isinstance(node, (Recurrent, AxonDelay)):
+                    now[name] = {}
+                    for index in indices(shape):
+                        sent_at = t - late(node, index)
+                        series = [*history[sources[0]], now.get(sources[0], {})][: t + 1]
+                        now[name][index] = series[sent_at][index] if sent_at >= 0 else 0
                 elif name in cells:
                     now[name] = {index: cell.step(now[sources[0]][index]) for index, cell in cells[name].items()}
                 elif isinstance(node, (DirectEncoder, PoissonEncoder)):

@@ -20,9 +20,11 @@ from neurocompile.ir.nodes import (
     Delay,
     DirectEncoder,
     Flatten,
+    Node,
     PadChannels,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Reshape,
     Scale,
     SumPool2d,
@@ -229,6 +231,24 @@ def test_a_delay_moves_no_synapse() -> None:
     box = ((0, 2), (1, 3), (0, 4))
     assert synapses.lists(late, box, SHARED) == synapses.lists(plain, box, SHARED)
     assert (synapses.fan_out(late, box) == synapses.fan_out(plain, box)).all()
+
+
+@pytest.mark.parametrize("operators", [[conv(3, 2)], [SumPool2d(kernel=(2, 2), stride=(2, 2)), Flatten(), dense(3, 8)]])
+def test_neurons_share_a_list_only_where_they_share_a_delay(operators: list[Node]) -> None:
+    graph = one_layer((2, 4, 4), operators)
+    plain, box = projection_of(graph), synapses.full_box(graph.shape("lif"))
+
+    def late(axon_steps: np.ndarray) -> Projection:
+        past = Recurrent(shape=(2, 4, 4), axon_steps=axon_steps)
+        return dataclasses.replace(plain, names=("late", *plain.names), nodes=(past, *plain.nodes))
+
+    by_channel, by_neuron = late(np.arange(2)), late(np.arange(32).reshape(2, 4, 4))
+    for profile in (PLAIN, SHARED):
+        assert synapses.lists(by_channel, box, profile) == synapses.lists(plain, box, profile)
+        reach = synapses.fan_out(plain, box)
+        assert synapses.lists(by_neuron, box, profile) == Counter(reach.ravel().tolist())
+        assert synapses.words_per_axon(by_neuron, box, profile).ravel().tolist() == [words(n) for n in reach.ravel()]
+        assert (synapses.fan_in(by_neuron, box) == synapses.fan_in(plain, box)).all()  # delays multiply no synapse
 
 
 def test_weights_without_a_width_are_refused() -> None:

@@ -84,6 +84,16 @@ class Product:
             read += math.prod(node.weight.shape[1:]) * node.groups * sums // len(node.weight)
         return self.itemsize * read + max(self.itemsize, 4) * sums
 
+    @functools.cached_property
+    def delays(self) -> tuple[tuple[int, Array | slice], ...]:
+        """Each delay in the network's time with the source's neurons, channels fastest, whose spikes have it."""
+        past, shape = self.projection.past, self.projection.source_shape
+        if past is None or past.axon_steps is None:
+            return ((0 if past is None else past.steps, slice(None)),)
+        every = np.broadcast_to(per_channel(past.delays, shape), shape)
+        flat = np.moveaxis(every, 0, -1).ravel()
+        return tuple((int(delay), np.flatnonzero(flat == delay)) for delay in np.unique(flat))
+
     def prepare(self, frames: Tensor) -> Tensor:
         for operator in self.before:
             frames = operator(frames)
