@@ -22,6 +22,7 @@ from neurocompile.ir.nodes import (
     Node,
     Readout,
     Recurrent,
+    Relu,
     Scale,
     Soma,
     SumPool2d,
@@ -34,8 +35,8 @@ _SOMAS = (*SPIKING, Readout)
 _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent),
     "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
     "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
     "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent, Delay),
@@ -57,6 +58,8 @@ def verify(graph: Graph) -> None:
 def _check_kinds(graph: Graph) -> None:
     legal = LEGAL[graph.stage]
     for name, node in graph.items():
+        if isinstance(node, Relu) and Relu not in legal:
+            raise GraphError(f"{name}: a ReLU is not legal at stage {graph.stage!r}; build with --convert")
         if not isinstance(node, legal):
             raise GraphError(f"{name}: {node.kind} is not legal at stage {graph.stage!r}")
 
