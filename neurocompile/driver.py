@@ -122,7 +122,7 @@ def _compile(
     if options.convert is not None and calibration is not None:
         most = _LOSS_OPERATIONS // (sum(layer.operations for layer in ann_layers(integer)) * graph.timesteps)
         loss = _conversion_loss(graph, network, calibration[: max(1, min(_LOSS_SAMPLES, most))])
-    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options, loss)
+    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options, conversion=loss)
 
 
 def spiking_network(

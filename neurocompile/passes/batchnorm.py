@@ -2,18 +2,32 @@
 
 after a layer :  factor*(W x + b) + shift = (factor*W) x + (factor*b + shift)
 before a layer:  W (factor*x + shift) + b = (W*factor) x + (W shift + b)
+
+Right before a soma, where no layer can take it (behind a sum of branches, or a layer that others read too, as in
+residual networks whose norms come first), it becomes a ``Scale`` and the soma's bias.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Draft, Graph
-from neurocompile.ir.nodes import Array, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node
+from neurocompile.ir.nodes import (
+    Array,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Flatten,
+    Linear,
+    Node,
+    Scale,
+    Soma,
+    per_channel,
+)
 
 _LAYERS = (Conv2d, Linear)
 
@@ -28,7 +42,8 @@ class FuseBatchNorm:
         draft = graph.edit()
         for name in graph.of_kind(BatchNorm):
             producer = _producer(draft, name)
-            if producer is not None:
+            only_somas = all(isinstance(draft.node(reader), Soma) for reader in draft.readers(name))
+            if producer is not None and not (only_somas and _other_readers(draft, name, producer)):
                 _fuse_into_producer(draft, name, producer)
             else:
                 _fuse_into_consumers(graph, draft, name)
@@ -48,11 +63,16 @@ def _producer(draft: Draft, name: str) -> str | None:
     return producer if isinstance(draft.node(producer), _LAYERS) else None
 
 
-def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
+def _other_readers(draft: Draft, name: str, producer: str) -> list[str]:
+    """Who else reads the layer whose output the batch norm ``name`` sees."""
     path = [name]
     while path[-1] != producer:
         path.append(draft.inputs(path[-1])[0])
-    others = [reader for reader in draft.readers(producer) if reader not in path]
+    return [reader for reader in draft.readers(producer) if reader not in path]
+
+
+def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
+    others = _other_readers(draft, name, producer)
     if others:
         raise GraphError(
             f"{name}: cannot be fused into {producer}, whose output {', '.join(others)} reads too; "
@@ -65,7 +85,8 @@ def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
 
 
 def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
-    """A batch norm after a neuron: every reader must be a layer, perhaps behind pools and a Flatten."""
+    """A batch norm after a neuron or a sum: every reader must be a layer or a soma, perhaps behind pools and a
+    Flatten."""
     norm = draft.node(name)
     assert isinstance(norm, BatchNorm)
     for reader in draft.readers(name):
@@ -79,10 +100,13 @@ def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
                 raise GraphError(f"{name}: {through} behind it feeds {', '.join(behind)}; fuse needs one layer there")
             (through,) = behind
         layer = draft.node(through)
+        if isinstance(layer, Soma):
+            _fuse_into_soma(graph, draft, through, factor, shift)
+            continue
         if not isinstance(layer, _LAYERS):
             raise GraphError(
                 f"{name}: stands between {graph.inputs(name)[0]} and {through} ({layer.kind}); a batch norm can be "
-                "fused only next to a convolution or linear layer: move it there"
+                "fused only next to a convolution, a linear layer or a neuron: move it there"
             )
         if isinstance(layer, Conv2d) and any(layer.padding) and shift.any():
             raise GraphError(
@@ -90,6 +114,16 @@ def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
                 "at the border than inside; put the batch norm after the convolution, or use padding=0"
             )
         draft.replace(through, scale_inputs(layer, factor, shift))
+
+
+def _fuse_into_soma(graph: Graph, draft: Draft, name: str, factor: Array, shift: Array) -> None:
+    (source,) = draft.inputs(name)
+    soma = draft.node(name)
+    bias = np.asarray(getattr(soma, "bias"), np.float64)  # noqa: B009 - every soma has one, the base does not
+    shape = graph.shape(name)
+    added = shift if bias.ndim <= 1 else per_channel(shift, shape)
+    fields: dict[str, Any] = {"bias": bias + added}
+    draft.replace(name, replace(soma, **fields), (draft.add(f"{name}.norm", Scale(weight=factor), (source,)),))
 
 
 def scale_outputs(layer: Conv2d | Linear, factor: Array, shift: Array) -> Conv2d | Linear:

@@ -251,7 +251,7 @@ def _titled(title: str, table: Table) -> Group:
 
 def _conversion(report: Report) -> list[RenderableType]:
     """What stands before integers: the ANN against the spiking network in floats; nothing where none was converted."""
-    loss = report["conversion"]
+    loss = report.get("conversion")
     if loss is None:
         return []
     table = _table(("layer", "threshold", "rate", "ANN's mean\nactivation", "error", "correlation"))

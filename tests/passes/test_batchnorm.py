@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Add, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node
+from neurocompile.ir.nodes import Add, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node, Readout
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from tests.passes.helpers import Triple, assert_same, lif, net, norm, quarters, samples_of
 
@@ -125,12 +127,32 @@ def test_a_pool_without_padding_may_stand_between() -> None:
     )  # fmt: skip
 
 
+def test_before_a_soma_it_is_a_scale_and_a_bias() -> None:
+    per_neuron = lif()
+    per_neuron = replace(per_neuron, bias=quarters(3, 4, 4, seed=3), current_leak=np.array(0.5))
+    for graph in (
+        behind_neuron(("out", per_neuron, ("bn",))),
+        behind_neuron(("pool", POOL, ("bn",)), ("flat", Flatten(), ("pool",)), ("out", lif(), ("flat",))),
+        behind_neuron(
+            ("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", Readout(), ("bn",)), outputs=("out", "end")
+        ),
+        net(("conv", CONV, ("direct",)), ("pool", PADDED, ("conv",)), ("bn", TWO, ("pool",)), ("out", lif(), ("bn",)),
+            shape=(3, 5, 5)),
+        net(("a", lif(0.5), ("direct",)), ("b", lif(0.25), ("direct",)), ("sum", Add(), ("a", "b")),
+            ("bn", NORM, ("sum",)), ("out", lif(), ("bn",)), shape=(3, 4, 4)),
+        net(("fc", Linear(weight=quarters(3, 2)), ("direct",)), ("bn", NORM, ("fc",)), ("out", lif(), ("bn",)),
+            ("end", lif(), ("fc",)), outputs=("out", "end")),
+    ):  # fmt: skip
+        assert_fused(graph)
+
+
 REFUSED: list[tuple[Graph, str]] = [
     (
         net(
             ("fc", Linear(weight=quarters(3, 2)), ("direct",)),
             ("bn", NORM, ("fc",)),
-            ("out", lif(), ("bn",)),
+            ("sum", Add(), ("bn", "bn")),
+            ("out", lif(), ("sum",)),
             ("end", lif(), ("fc",)),
             outputs=("out", "end"),
         ),
@@ -142,7 +164,10 @@ REFUSED: list[tuple[Graph, str]] = [
         ),
         r"bn: cannot be fused into conv, whose zero padding \(0, 1\) would need another bias at the border than inside",
     ),
-    (behind_neuron(("out", lif(), ("bn",))), r"bn: stands between lif and out \(Neuron\); .* move it there"),
+    (
+        behind_neuron(("sum", Add(), ("bn", "lif")), ("out", lif(), ("sum",))),
+        r"bn: stands between lif and sum \(Add\); .* next to a convolution, a linear layer or a neuron: move it there",
+    ),
     (
         behind_neuron(("pool", PADDED, ("bn",)), ("conv", CONV, ("pool",)), ("out", lif(), ("conv",))),
         r"bn: stands between lif and pool \(AvgPool2d\)",
@@ -150,19 +175,10 @@ REFUSED: list[tuple[Graph, str]] = [
     (
         net(
             ("conv", CONV, ("direct",)),
-            ("pool", PADDED, ("conv",)),
-            ("bn", TWO, ("pool",)),
-            ("out", lif(), ("bn",)),
-            shape=(3, 5, 5),
-        ),
-        r"bn: stands between pool and out \(Neuron\)",
-    ),
-    (
-        net(
-            ("conv", CONV, ("direct",)),
             ("pool", POOL, ("conv",)),
             ("bn", TWO, ("pool",)),
-            ("out", lif(), ("bn",)),
+            ("sum", Add(), ("bn", "bn")),
+            ("out", lif(), ("sum",)),
             ("end", lif(), ("conv",)),
             shape=(3, 5, 5),
             outputs=("out", "end"),
@@ -178,12 +194,6 @@ REFUSED: list[tuple[Graph, str]] = [
             outputs=("out", "end"),
         ),
         "bn: flat behind it feeds a, end; fuse needs one layer there",
-    ),
-    (
-        behind_neuron(
-            ("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", lif(), ("bn",)), outputs=("out", "end")
-        ),
-        r"bn: stands between lif and end \(Neuron\)",
     ),
 ]
 
