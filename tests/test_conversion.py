@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from torch import nn
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
 
 from neurocompile import Conversion, Options, Program, driver, verify_program
 from neurocompile.commands import make_report
@@ -111,6 +114,16 @@ def test_damaged_folders(which: str, program: Program, tmp_path: Path) -> None:
         Program.load(tmp_path / "p")
 
 
+def test_neurons_may_reset_to_zero() -> None:
+    options = Options(convert=Conversion(), reset_zero=True)
+    graph = from_torch(small_ann(), SHAPE, 8)
+    built = driver.compile_graph(graph, load_target("loihi1-sim"), calibration=SAMPLES, options=options)
+    node = built.integer.node("2")
+    assert isinstance(node, Neuron)
+    assert node.reset == "set"
+    assert verify_program(built, SAMPLES, quick=True)["engines"]["functional"]["state"] == "equal"
+
+
 def test_relus_without_convert() -> None:
     graph = from_torch(small_ann(), SHAPE, 4)
     with pytest.raises(GraphError, match=r"2: a ReLU sends values, not spikes \(2 of them .*build --convert "):
@@ -163,3 +176,69 @@ def test_norms_first_and_branches() -> None:
     assert built.conversion is not None
     assert built.conversion.output_error is not None
     assert built.conversion.output_error < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+@pytest.mark.timeout(300)
+def test_lava_gives_the_same_spikes(program: Program) -> None:
+    """The Lava simulator, sample after sample, and the functional engine."""
+    lava, functional = (driver.run(program, SAMPLES[:2], backend=backend) for backend in ("lava", "functional"))
+    assert lava.spike_hash == functional.spike_hash
+    assert lava.output_hash == functional.output_hash
+
+
+class Residual(nn.Module):
+    """Convolutions with norms around a skip connection, for digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+        )
+        self.relu, self.pool, self.last = nn.ReLU(), nn.AvgPool2d(2), nn.Linear(128, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.last(self.pool(self.relu(self.body(x) + x)).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[nn.Module, Array, Array, Array]:
+    """A trained residual network, samples to calibrate with, and held-out digits with their labels."""
+    data = load_digits()
+    images, labels = (data.images / 16).astype(np.float32)[:, None], data.target.astype(np.int64)
+    train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
+    torch.manual_seed(0)
+    model, inputs, wanted = Residual(), torch.from_numpy(train_x), torch.from_numpy(train_y)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(12):
+        for chosen in torch.randperm(len(train_x)).split(64):
+            loss = nn.functional.cross_entropy(
+                model(torch.from_numpy(train_x)[chosen]), torch.from_numpy(train_y)[chosen]
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval(), train_x[:256], test_x[:180], test_y[:180]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("balance", "most"), [("max", 0.02), ("percentile", 0.02), ("sequential", 0.03)])
+def test_trained_digits_survive(balance: str, most: float, digits: tuple[nn.Module, Array, Array, Array]) -> None:
+    model, calibration, images, labels = digits
+    built = compiled(from_torch(model, SHAPE, 32), calibration, balance=balance)
+    report = verify_program(built, images, labels=labels, quick=True, exact_limit=4)
+    loss = report["conversion"]
+    assert loss["accuracy_ann"] > 0.95
+    assert loss["accuracy"] > loss["accuracy_ann"] - most
+    assert report["accuracy_integer"] > loss["accuracy_ann"] - most
+    assert {name: each["state"] for name, each in report["engines"].items() if name != "lava"} == {
+        "functional": "equal", "chip time": "equal",
+    }  # fmt: skip

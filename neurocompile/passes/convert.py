@@ -38,6 +38,7 @@ only where the others fire at the same steps. It overestimates, the more the lar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -51,7 +52,9 @@ from neurocompile.ir.nodes import (
     ENCODERS,
     SPIKING,
     Array,
+    Conv2d,
     DirectEncoder,
+    Linear,
     MaxPool2d,
     Neuron,
     PoissonEncoder,
@@ -69,6 +72,8 @@ Encoder = Literal["direct", "poisson"]
 MOST_SAMPLES = 512
 #: numbers of float64 that are kept or made at once: 256 MiB
 _MOST_VALUES = 1 << 25
+#: multiplications of "sequential", which runs the network for all time steps: some minutes
+_MOST_PRODUCTS = 1 << 39
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Convert:
         assert self.calibration is not None
         ann = one_step(graph, self.calibration)
         relus = ann.of_kind(Relu)
-        sizes = sum(int(np.prod(ann.shape(name))) for name in relus)
+        sizes = sum(math.prod(ann.shape(name)) for name in relus)
         samples = self.calibration[: max(1, min(MOST_SAMPLES, _MOST_VALUES // (sizes * ann.timesteps)))]
         activations = interpret(ann, samples, product=self.product).events
         return {name: self.threshold(name, self.rows(activations[name])) for name in relus}
@@ -224,11 +229,13 @@ class _Sequential:
         assert convert.calibration is not None
         self._graph, self._convert = graph, convert
         self._between = {name: _between(graph, name) for name in graph.of_kind(Relu)}
-        widest = max(int(np.prod(graph.shape(name))) for name in graph)
+        widest = max(math.prod(graph.shape(name)) for name in graph)
         self._part = max(1, _MOST_VALUES // (widest * graph.timesteps))
-        # spikes are kept in bytes
-        samples = convert.calibration[: max(1, min(MOST_SAMPLES, 8 * self._part))]
+        # spikes are kept in bytes, eight times as many
+        most = min(MOST_SAMPLES, 8 * self._part, _MOST_PRODUCTS // max(1, _products(graph)))
+        samples = convert.calibration[: max(1, most)]
         values = check_samples(graph, samples)
+        self._count = len(samples)
         #: spikes (or analog values) of all steps, or of one that stands for all: (N, T or 1, *shape); and their size
         self._sent: dict[str, tuple[Array, Array]] = {}
         for name in graph.of_kind(*ENCODERS):
@@ -239,10 +246,11 @@ class _Sequential:
     def thresholds(self) -> dict[str, Array]:
         thresholds: dict[str, Array] = {}
         for index, name in enumerate(self._between):
-            largest = np.max([self._convert.rows(sums).max(axis=1) for sums in self._sums(name)], axis=0)
+            kept = list(self._sums(name)) if self._count <= self._part else None  # else they are made twice
+            largest = np.max([self._convert.rows(sums).max(axis=1) for sums in kept or self._sums(name)], axis=0)
             thresholds[name] = self._convert.threshold(name, largest[:, None])
             neuron = self._convert.neuron(thresholds[name], self._graph.timesteps)
-            spikes = np.concatenate([self._fire(name, neuron, sums) for sums in self._sums(name)])
+            spikes = np.concatenate([self._fire(name, neuron, sums) for sums in kept or self._sums(name)])
             self._sent[name] = (spikes, thresholds[name])
             wanted = {source for later in list(self._between)[index + 1 :] for source in self._sources(later)}
             self._sent = {each: sent for each, sent in self._sent.items() if each in wanted}
@@ -256,9 +264,8 @@ class _Sequential:
         """The input of ReLU ``name``, (n, T or 1, *shape) of consecutive samples."""
         graph, sources = self._graph, self._sources(name)
         (feeding,) = graph.inputs(name)
-        count = len(next(iter(self._sent.values()))[0])
         steps = max(self._sent[source][0].shape[1] for source in sources)
-        for start in range(0, count, self._part):
+        for start in range(0, self._count, self._part):
             values: dict[str, Array] = {}
             for source in sources:
                 sent, size = self._sent[source]
@@ -276,6 +283,12 @@ class _Sequential:
         state = SomaState(neuron, self._graph.shape(name), len(sums), np.dtype(np.float64))
         at = (sums[:, t if sums.shape[1] > 1 else 0] for t in range(steps))
         return np.stack([state.step(each).astype(np.int8) for each in at], axis=1)
+
+
+def _products(graph: Graph) -> int:
+    """Multiplications of a sample's presentation."""
+    layers = ((name, node) for name, node in graph.items() if isinstance(node, (Conv2d, Linear)))
+    return graph.timesteps * sum(math.prod(graph.shape(name)) * int(node.weight[0].size) for name, node in layers)
 
 
 def _between(graph: Graph, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace
-from neurocompile.ir.nodes import Array, Neuron, per_channel
+from neurocompile.ir.nodes import Array, MaxPool2d, Neuron, per_channel
 
 
 class _Record(BaseModel):
@@ -34,7 +34,8 @@ class LayerLoss(_Record):
 class ConversionLoss(_Record):
     """``agreement``: the share of samples with the ANN's class. ``output_error``: the mean difference from the ANN's
     output, as a share of its mean size. ``accuracy_ann``, ``accuracy``: of the ANN and of the spiking network in
-    floats, where there are labels. ``data`` says what the samples were."""
+    floats, where there are labels. ``max_pools``: those that have become an OR of spikes, which is an approximation.
+    ``data`` says what the samples were."""
 
     data: str
     samples: int
@@ -43,6 +44,7 @@ class ConversionLoss(_Record):
     output_error: float | None
     accuracy_ann: float | None
     accuracy: float | None
+    max_pools: list[str]
     layers: list[LayerLoss]
 
 
@@ -89,6 +91,7 @@ class LossMeter:
             for name, node in converted.items()
             if isinstance(node, Neuron)
         }
+        self._max_pools = converted.of_kind(MaxPool2d)
         self._layers = {name: _Sums() for name in self._sizes}
         self._spikes = dict.fromkeys(self._sizes, 0)
         self._outputs = _Sums()
@@ -115,6 +118,7 @@ class LossMeter:
             output_error=self._outputs.relative_error,
             accuracy_ann=None if labels is None else float((wanted == labels).mean()),
             accuracy=None if labels is None else float((found == labels).mean()),
+            max_pools=self._max_pools,
             layers=[
                 LayerLoss(
                     name=name,
@@ -137,4 +141,7 @@ def _class_of(outputs: Array) -> Array:
 def said(loss: Mapping[str, Any]) -> str:
     """The loss, as plain data, in a few words."""
     error = "" if loss["output_error"] is None else f", the output is off by {loss['output_error']:.2%}"
+    pools = loss["max_pools"]
+    if pools:
+        error += f"; max pools take the OR of spikes, which is too often one: {', '.join(pools)}"
     return f"{loss['agreement']:.2%} of {loss['data']} get the ANN's class in {loss['timesteps']} time steps{error}"

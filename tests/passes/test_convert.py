@@ -255,6 +255,13 @@ def test_sequential_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {name: float(value) for name, value in parts.items()} == {name: float(v) for name, v in whole.items()}
 
 
+def test_sequential_takes_few_samples_of_large_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = chain(ONE, Relu(), ONE, Readout(), shape=(5,), timesteps=4)
+    samples = np.array([[1.0] * 5, [2.0] * 5, [3.0] * 5])
+    monkeypatch.setattr("neurocompile.passes.convert._MOST_PRODUCTS", 2 * 4 * 50)
+    assert thresholds(converted(graph, samples, balance="sequential"))["n1"] == 2
+
+
 def test_few_samples_are_taken_where_layers_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = chain(ONE, Relu(), ONE, Readout(), shape=(5,))
     samples = np.array([[1.0] * 5, [2.0] * 5, [3.0] * 5])

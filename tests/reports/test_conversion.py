@@ -74,6 +74,11 @@ def test_in_words() -> None:
     assert said(plain) == "50.00% of six samples get the ANN's class in 4 time steps, the output is off by 25.00%"
 
 
+def test_max_pools_are_named() -> None:
+    plain = {**measured(None).model_dump(), "max_pools": ["pool1", "pool2"]}
+    assert said(plain).endswith("; max pools take the OR of spikes, which is too often one: pool1, pool2")
+
+
 @pytest.mark.parametrize("change", [{"agreement": "0.5"}, {"samples": 1.5}, {"more": 1}, {"agreement": float("nan")}])
 def test_damage_is_found(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
