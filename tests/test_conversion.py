@@ -219,9 +219,7 @@ def digits() -> tuple[nn.Module, Array, Array, Array]:
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     for _ in range(12):
         for chosen in torch.randperm(len(train_x)).split(64):
-            loss = nn.functional.cross_entropy(
-                model(torch.from_numpy(train_x)[chosen]), torch.from_numpy(train_y)[chosen]
-            )
+            loss = nn.functional.cross_entropy(model(inputs[chosen]), wanted[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
