@@ -225,7 +225,8 @@ def targets(name: str | None) -> dict[str, Any]:
 
 def make_report(program: Program, activity: Activity) -> Report:
     """The report of a program on its own chip."""
-    return report_data(program.mapped, program.mapping, activity, program.profile)
+    conversion = program.conversion and program.conversion.model_dump()
+    return {**report_data(program.mapped, program.mapping, activity, program.profile), "conversion": conversion}
 
 
 def report_elsewhere(

@@ -13,6 +13,7 @@ from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.text import to_text
 from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.conversion import said
 from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
 
@@ -80,6 +81,8 @@ def show_build(result: dict[str, Any]) -> None:
     stdout.print(f"program: {result['program']}", markup=False, soft_wrap=True)
     for note in result["notes"]:
         stdout.print(f"note: {note}", markup=False, soft_wrap=True)
+    if result["conversion"]:
+        stdout.print(f"converted from an ANN: {said(result['conversion'])}", markup=False, soft_wrap=True)
     narrower = [f"{layer} ({bits})" for layer, bits in result["weight_bits"].items() if bits < result["bits"]]
     if narrower:
         stdout.print(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from neurocompile import driver
-from neurocompile.backends.base import Progress, Samples, Streams
+from neurocompile.backends.base import Progress, Samples, Streams, joined
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.errors import CapacityError, InputError
 from neurocompile.ir.bounds import input_range, state_range
@@ -24,9 +24,11 @@ from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Node, Readout, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.passes.base import PassManager
+from neurocompile.passes.convert import one_step
 from neurocompile.passes.quantization_error import QuantizationError, quantization_errors
 from neurocompile.passes.scales import Quantizer, Scales
 from neurocompile.program import Options, Program
+from neurocompile.reports.conversion import LossMeter
 from neurocompile.reports.drift import (
     FORMAT,
     NO_LAYER,
@@ -229,7 +231,8 @@ def _drift(
 ) -> tuple[dict[str, Any], Array]:
     """All but the widths, and the classes (N,) that the float network gives. ``few``: how many samples show the depth,
     which takes many runs."""
-    trained_graph, graph = program.trained, program.integer
+    trained_graph, graph = _trained(program), program.integer
+    loss = LossMeter(trained_graph) if program.options.convert else None
     spiking = PassManager(driver.lowering(program.options)).run(trained_graph)
     alone, stubs = isolated(graph)
     layers, chain = graph.of_kind(*SPIKING), _chain(graph)
@@ -242,6 +245,9 @@ def _drift(
     runs = _Runs(engine, progress, len(samples), 3 * len(samples) + len(chain) * few)
     for part in _parts(graph, samples, len(samples)):
         trained, integer = (runs.trace(each, part, keep=layers) for each in (trained_graph, graph))
+        if loss:
+            ann = one_step(program.trained, part.samples)
+            loss.add(joined(ann, list(engine.batches(ann, part.samples, first_sample=part.first))), trained)
         isolating = runs.trace(alone, part, {stub: trained.events[name] for stub, name in stubs.items()}, layers)
         for name, layer in counts.items():
             layer.add(trained.events[name], integer.events[name], isolating.events[name])
@@ -268,6 +274,7 @@ def _drift(
     plain = {name: dataclasses.asdict(error) for name, error in quantization.items()}
     ways = list(zip((NO_LAYER, *chain), depth, strict=True))
     report = {
+        "conversion": loss.loss(f"{len(samples):,} samples", labels).model_dump() if loss else None,
         "accuracy_float": score_trained.accuracy,
         "accuracy_integer": score.accuracy,
         "output_agreement": score.agreement,
@@ -281,6 +288,11 @@ def _drift(
         "depth": depth_data(ways, classes[:few], None if labels is None else labels[:few]) if few else None,
     }
     return report, classes
+
+
+def _trained(program: Program) -> Graph:
+    """The float network that integers are compared with: as trained, or as converted from the ANN that was."""
+    return driver.spiking_network(program.trained, program.options, program.calibration)
 
 
 def isolated(graph: Graph) -> tuple[Graph, dict[str, str]]:
@@ -363,7 +375,7 @@ def _widths(
 ) -> dict[str, Any]:
     """The same network quantized otherwise, on as many samples as ``trained``, the float network's classes, has."""
     count = len(trained)
-    spiking = PassManager(driver.lowering(program.options)).run(program.trained)
+    spiking = PassManager(driver.lowering(program.options)).run(_trained(program))
     choices = program.quantizer_choices
     built = (_bits(program, program.options), choices["quantizer"], choices["scales"])
     runs = _Runs(engine, progress, count, len(variants) * count)

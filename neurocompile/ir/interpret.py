@@ -40,6 +40,7 @@ from neurocompile.ir.nodes import (
     PoissonEncoder,
     Readout,
     Recurrent,
+    Relu,
     Reshape,
     Scale,
     Shape,
@@ -54,7 +55,7 @@ from neurocompile.random import uniform24
 @dataclass(frozen=True)
 class Trace:
     """What a run gave. ``outputs``: per output, (N, *shape): a readout's last membrane, a spiking soma's spike sums.
-    ``events``: per encoder and spiking soma, (N, T, *shape): what it sent at every step."""
+    ``events``: per encoder, spiking soma and ReLU, (N, T, *shape): what it sent at every step."""
 
     outputs: dict[str, Array]
     events: dict[str, Array]
@@ -116,7 +117,7 @@ def saturated(graph: Graph, samples: Array) -> int:
 
 
 def linear(node: Node, *inputs: Array) -> Array:
-    """One linear node on a batch (N, *shape), in the dtype of the inputs."""
+    """One linear node (or ReLU) on a batch (N, *shape), in the dtype of the inputs."""
     (x, *others) = inputs
     dtype = x.dtype
     match node:
@@ -149,6 +150,9 @@ def linear(node: Node, *inputs: Array) -> Array:
             return np.pad(x, ((0, 0), (node.before, node.after), *((0, 0),) * (x.ndim - 2)))
         case Identity() | Dropout():
             return x
+        case Relu():
+            positive: Array = np.maximum(x, 0)
+            return positive
     raise AssertionError(f"{node.kind} is not a linear node")
 
 
@@ -320,7 +324,7 @@ def interpret(
         steps.append(machine.step({name: events[:, t].astype(number) for name, events in sources.items()}))
         if progress:
             progress(t + 1, graph.timesteps)
-    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING)}
+    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING, Relu)}
     outputs = {name: _result(graph, name, np.stack([step[name] for step in steps], axis=1)) for name in graph.outputs}
     return Trace(outputs, {**encoders, **sent})
 

@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     PadChannels,
     Readout,
     Recurrent,
+    Relu,
     Reshape,
     Scale,
     Soma,
@@ -41,8 +42,8 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
     "spiking": _SPIKING,
     "integer": _SPIKING,
     "mapped": (*_SPIKING, Delay),
@@ -64,6 +65,8 @@ def verify(graph: Graph) -> None:
 def _check_kinds(graph: Graph) -> None:
     legal = LEGAL[graph.stage]
     for name, node in graph.items():
+        if isinstance(node, Relu) and Relu not in legal:
+            raise GraphError(f"{name}: a ReLU is not legal at stage {graph.stage!r}; build with --convert")
         if not isinstance(node, legal):
             raise GraphError(f"{name}: {node.kind} is not legal at stage {graph.stage!r}")
 

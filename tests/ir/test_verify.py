@@ -249,7 +249,7 @@ def test_a_recurrent_projection_has_its_own_steps_and_no_other() -> None:
         verify(looped(replace(BACK, wait=1), DENSE, stage="mapped", soma=soma))
     with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 0 steps"):
         verify(looped(replace(BACK, wait=-1), DENSE, stage="mapped", soma=soma))
-    with pytest.raises(GraphError, match=r"it must be \[Recurrent \| Delay\] SumPool2d"):
+    with pytest.raises(GraphError, match=r"it must be \[Recurrent \| Delay\] Reshape"):
         verify(looped(BACK, Delay(steps=1), DENSE, stage="mapped", soma=soma))
     two = Recurrent(shape=(2,))
     nodes: list[Triple] = [("first", FLOAT, ("op",)), ("back", BACK, ("first",)), ("again", two, ("back",))]
