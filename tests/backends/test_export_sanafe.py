@@ -50,16 +50,17 @@ class Sayable(Builder):
 
     def neuron(self, source: str, *, plain: bool = False) -> str:  # noqa: ARG002
         shape = self.shapes[source]
-        reset = self.pick("subtract", "set", "none")
-        leak = self.leak(shape)
+        reset = self.pick("subtract", "subtract", "set", "none")
+        leaky_reset = self.pick(True, False) if reset == "subtract" else True
         node = Neuron(
             threshold=self.parameter(0.25, 3, shape),
-            leak=leak,
+            leak=self.leak(shape),
             bias=self.pick(np.array(0.0), self.parameter(-1, 1, shape)),
             reset_value=self.parameter(-1, 1, shape) if reset == "set" else np.array(0.0),
-            compare="above" if reset == "subtract" else self.pick("above", "at_or_above"),
+            order=self.pick("integrate_first", "integrate_first", "fire_first"),
+            compare="above" if reset == "subtract" and leaky_reset else self.pick("above", "at_or_above"),
             reset=reset,
-            leaky_reset=not (reset == "subtract" and (leak == 1).all() and self.pick(True, False)),
+            leaky_reset=leaky_reset,
         )
         name = self.add("neuron", node, source)
         if self.pick(False, False, True):
@@ -110,13 +111,14 @@ def check(program: Program, sample: Array, spikes: list[set[Any]], potentials: A
     steps = program.integer.timesteps
     for population in populations(program.mapped):
         group, phase = names[population.name], population.soma.phase
+        early = isinstance(population.soma, Neuron) and population.soma.order == "fire_first"
         if isinstance(population.soma, Readout):
             found = [potentials(phase + steps - 1, group, index) * 64 for index in range(population.neurons)]
             np.testing.assert_array_equal(found, outputs[population.name], err_msg=group)
             continue
         seen = np.zeros((steps, population.neurons), np.int64)
         for t in range(steps):
-            for other, index in spikes[phase + t]:
+            for other, index in spikes[phase + t - early]:
                 if other == group:
                     seen[t, index] = 1
         np.testing.assert_array_equal(seen, wanted[population.name], err_msg=group)
@@ -316,10 +318,11 @@ def test_paths_that_meet_are_one_synapse() -> None:
         ({"spikes": "signed"}, r"features_1: sends signed spikes, which SANA-FE cannot say; train it with binary ones"),
         ({"spikes": "graded"}, r"features_1: sends graded spikes"),
         ({"current_leak": np.array(0.5)}, r"features_1: has a synaptic current that decays"),
-        ({"order": "fire_first"}, r"features_1: fires before it integrates"),
         ({"single_spike": True}, r"features_1: fires at most once"),
-        ({"leaky_reset": False, "leak": np.array(0.5)}, r"features_1: resets by a subtraction that does not leak"),
-        ({"compare": "at_or_above"}, r"features_1: fires at its threshold and subtracts it"),
+        (
+            {"compare": "at_or_above", "leak": np.array(0.5)},
+            r"features_1: fires at its threshold, subtracts it and lets",
+        ),
     ],
 )
 def test_what_sanafe_cannot_say(change: dict[str, Any], match: str, tmp_path: Path) -> None:
@@ -334,6 +337,12 @@ def test_too_many_synapses_and_steps(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(GraphError, match=r"second: 400 synapses, 792 in all, limit 100: SANA-FE has one line for each"):
         write_sanafe(program, tmp_path / "x.yaml")
     monkeypatch.undo()
+    monkeypatch.setattr(writer, "MOST_STEPS", 2)
+    late = compiled(small(order="fire_first"))
+    write_sanafe(program, tmp_path / "x.yaml")
+    with pytest.raises(GraphError, match=r"2: its projection linear\S* takes 3 time steps, limit 2, which SANA-FE"):
+        write_sanafe(late, tmp_path / "y.yaml")
+    assert not (tmp_path / "y.yaml").exists()
     monkeypatch.setattr(writer, "MOST_STEPS", 1)
     with pytest.raises(
         GraphError, match=r"2: its projection linear\S* takes 2 time steps, limit 1, which SANA-FE cannot"

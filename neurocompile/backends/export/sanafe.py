@@ -13,6 +13,8 @@ divided by 64, and by nothing else. A spike takes one time step, and more with `
 
 - Input values reach the chip as one input neuron per bit, whose weights count for 1, 2, 4, …: SANA-FE's inputs are
   binary. Signed Poisson spikes take two. These neurons lie on a core of their own, "host", which costs nothing.
+- A reset by subtraction that does not leak is a synapse from the neuron to itself, which arrives one step later.
+- A neuron that fires before it integrates fires there at the end of the step before; its spikes wait one step longer.
 - A bias is a host neuron that spikes at the steps of the sample only: before its phase a soma must not integrate.
 - States neither wrap nor clip there; the quantizer has proved that ours never do.
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,6 +46,7 @@ from neurocompile.ir.nodes import (
     Node,
     Readout,
     Shape,
+    Soma,
     Threshold,
 )
 from neurocompile.ir.populations import Population, populations
@@ -92,9 +95,10 @@ class _Export:
     def __init__(self, program: Exportable) -> None:
         self.program, self.graph = program, program.mapped
         self.populations = populations(self.graph)
+        self.somas = {population.name: population.soma for population in self.populations}
         self.warnings: list[str] = []
         for population in self.populations:
-            _check(population)
+            _check(population, self.somas)
         _check_size(self.populations)
         encoders = self.graph.of_kind(*ENCODERS)
         self.groups = _group_names([*encoders, *(population.name for population in self.populations)])
@@ -109,10 +113,12 @@ class _Export:
         return self.graph.timesteps + self.program.phase_steps
 
     def notes(self) -> list[str]:
-        phases = ", ".join(f"{self.groups[each.name]} {each.soma.phase}" for each in self.populations)
+        phases = ", ".join(
+            f"{self.groups[each.name]} {each.soma.phase - _early(each.soma)}" for each in self.populations
+        )
         notes = [
             f"simulate {self._steps} time steps for one sample, and reset the chip between samples; what a group sends "
-            f"at step t of the sample stands at step t + its phase ({phases})",
+            f"at step t of the sample stands at step t + its delay ({phases})",
             "outputs are the last potentials of the readouts, times 64",
         ]
         inputs = ", ".join(self.groups[source.encoder] for source in self.sources)
@@ -190,7 +196,8 @@ class _Export:
             for projection in population.projections:
                 sources, targets, weights = synapses(projection)
                 values = weights * signs[targets] * unit
-                delay = f", delay: {projection.steps - 1}" if projection.steps > 1 else ""
+                wait = projection.steps - 1 + _early(self.somas.get(projection.source))
+                delay = f", delay: {wait}" if wait else ""
                 source = planes.get(projection.source, _Source(projection.source, (1,), 0))
                 group = self.groups[projection.source]
                 for plane, factor in enumerate(source.factors):
@@ -201,6 +208,10 @@ class _Export:
                         strict=True,
                     )
                     yield from (f"{group}.{i} -> {target}.{j}: [weight: {value}{delay}]" for i, j, value in rows)
+        for population in self.populations:
+            if isinstance(population.soma, Neuron) and _owes(population.soma):
+                group, taken = self.groups[population.name], flat(population.soma.threshold, population.shape) * _UNIT
+                yield from (f"{group}.{j} -> {group}.{j}: [weight: {-each}]" for j, each in enumerate(taken.tolist()))
         for population in self.biased:
             bias, group, target = _bias(population), self._bias_group(population), self.groups[population.name]
             for j in np.flatnonzero(bias).tolist():
@@ -228,7 +239,7 @@ class _Export:
 # ------------------------------------------------------------------------------------------------- what can be said
 
 
-def _check(population: Population) -> None:
+def _check(population: Population, somas: Mapping[str, Soma]) -> None:
     """GraphError unless SANA-FE's soma and delays can do what this population does."""
     soma, name = population.soma, population.name
     fixed = soma.fixed or FixedPoint()
@@ -241,22 +252,33 @@ def _check(population: Population) -> None:
     if isinstance(soma, (Neuron, Readout)) and np.any(soma.current_leak != 0):
         refuse("has a synaptic current that decays", "train it with current_leak=0, or use --format json")
     if isinstance(soma, Neuron):
-        if soma.order != "integrate_first":
-            refuse("fires before it integrates", "train it with order='integrate_first', or use --format json")
         if soma.single_spike:
             refuse("fires at most once", "train it with single_spike=False, or use --format json")
-        if not soma.leaky_reset and np.any(soma.leak != fixed.one):
-            refuse("resets by a subtraction that does not leak", "train it with leaky_reset=True or leak=1")
-        if soma.compare == "at_or_above" and soma.reset == "subtract":
-            refuse("fires at its threshold and subtracts it", "train it with compare='above'")
+        if soma.reset == "subtract" and soma.compare == "at_or_above" and not _owes(soma):
+            refuse("fires at its threshold, subtracts it and lets that leak", "train it with compare='above'")
     if fixed.state_bits > _STATE_BITS:
         refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
     for projection in population.projections:
-        if projection.steps > MOST_STEPS:
+        steps = projection.steps + _early(somas.get(projection.source))
+        if steps > MOST_STEPS:
             refuse(
-                f"its projection {projection.name} takes {projection.steps} time steps, limit {MOST_STEPS}",
+                f"its projection {projection.name} takes {steps} time steps, limit {MOST_STEPS}",
                 "shorten the skip connection",
             )
+
+
+def _owes(soma: Soma) -> bool:
+    """Whether the reset may come one step later, because the leak does not act on it."""
+    return (
+        isinstance(soma, Neuron)
+        and soma.reset == "subtract"
+        and (not soma.leaky_reset or bool(np.all(soma.leak == (soma.fixed or FixedPoint()).one)))
+    )
+
+
+def _early(soma: Soma | None) -> int:
+    """How many steps before its own a neuron fires in SANA-FE."""
+    return int(isinstance(soma, Neuron) and soma.order == "fire_first")
 
 
 def _check_size(everyone: Sequence[Population]) -> None:
@@ -337,7 +359,7 @@ def _soma(population: Population, timesteps: int) -> tuple[Array, Array, Array, 
             return np.array(_NEVER), zero if timesteps == 1 else flat(soma.leak, shape) / one, zero, "none"
         case Neuron():
             threshold = (flat(soma.threshold, shape).astype(np.int64) - _equal(soma)) * _UNIT
-            mode = {"subtract": "soft", "set": "hard", "none": "none"}[soma.reset]
+            mode = "none" if _owes(soma) else {"subtract": "soft", "set": "hard", "none": "none"}[soma.reset]
             return threshold, flat(soma.leak, shape) / one, flat(soma.reset_value, shape) * _UNIT, mode
     raise AssertionError(f"{soma.kind} is not a soma")
 
