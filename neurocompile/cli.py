@@ -305,6 +305,24 @@ def inspect(
 
 
 @app.command()
+def export(
+    program: ProgramFolder,
+    format_name: Annotated[str, typer.Option("--format", help="nir, netx, sanafe or json.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; beside the program's folder if left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write a program in the format of another tool."""
+    from neurocompile import commands, terminal
+
+    _emit(commands.export(program, format_name, out=out, force=force), as_json, quiet, terminal.show_export)
+
+
+@app.command()
 def profiles(
     name: Annotated[str | None, typer.Argument(help="A profile's name or YAML file: check it and show it.")] = None,
     as_json: Json = False,

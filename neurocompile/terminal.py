@@ -131,6 +131,12 @@ def show_graph(result: dict[str, Any]) -> None:
     stdout.print(f"; hash {result['graph_hash']}", markup=False, soft_wrap=True)
 
 
+def show_export(result: dict[str, Any]) -> None:
+    stdout.print(f"{result['format']}: {result['file']} ({result['bytes']:,} bytes)", markup=False, soft_wrap=True)
+    for note in result["notes"]:
+        stdout.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
 def show_profiles(result: dict[str, Any]) -> None:
     rows = []
     for profile in result["profiles"]:
