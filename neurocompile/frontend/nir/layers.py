@@ -124,7 +124,8 @@ def _convolution(fields: Fields, weight: Array, **given: Any) -> Conv2d:
     """``weight`` and the settings ``given`` have two axes of space."""
     (groups,) = fields.integers("groups", 1, 1)
     node = Conv2d(weight=weight, bias=_bias(fields, len(weight)), groups=groups, **given)
-    if fields.values.get("padding") != "same":
+    padding = fields.values.get("padding")
+    if not (isinstance(padding, str) and padding == "same"):
         return node
     if node.stride != (1, 1):
         raise GraphError(f"padding 'same' with stride {node.stride} is not defined; give the padding in numbers")

@@ -6,9 +6,9 @@ Per step of ``dt`` seconds and input x, with ``rate = dt/tau`` (forward Euler) o
     LI, LIF         v = (1 - rate)*v + rate*(v_leak + r*x)
     CubaLI(F)       i = (1 - rate_syn)*i + rate_syn*w_in*x;  v = (1 - rate_mem)*v + rate_mem*(v_leak + r*i)
 
-The membrane sees the current of the same step. State starts at rest: v = v_leak, i = 0. A soma's membrane is kept
-relative to v_leak, and a spiking one's in units of the gain (r*rate, say) that its input is multiplied by, which
-changes none of its spikes.
+The membrane sees the current of the same step. State starts at rest, i = 0 and v = v_leak, or v_reset in an IF, which
+has no v_leak (as it does in Norse and SpikingJelly). A soma's membrane is kept relative to that, and a spiking one's in
+units of the gain (r*rate, say) that its input is multiplied by, which changes none of its spikes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """``leak`` and ``current_leak`` per step, ``gain`` of the input, ``rest``: where the membrane starts (v_leak)."""
+    """``leak`` and ``current_leak`` per step, ``gain`` of the input, ``rest``: where the membrane starts."""
 
     leak: Array
     current_leak: Array
@@ -66,7 +66,8 @@ def dynamics(kind: str, parameter: Parameter, step: Step) -> Dynamics:
     zero = np.zeros(())
     if kind in ("I", "IF"):
         r = parameter("r")
-        return Dynamics(np.ones(()), zero, _near_one(r if per_step(r) else r * step.dt), zero)
+        start = parameter("v_reset") if kind == "IF" and step.conventions.reset == "set" else zero
+        return Dynamics(np.ones(()), zero, _near_one(r if per_step(r) else r * step.dt), start)
     if kind in ("LI", "LIF"):
         leak, gain = _leaky(parameter("tau"), parameter("r"), step, "tau")
         return Dynamics(leak, zero, gain, parameter("v_leak"))
@@ -118,7 +119,8 @@ def soma(kind: str, parameter: Parameter, shape: Shape, step: Step) -> list[tupl
     before, unit = (gain, np.ones(())) if (gain <= 0).any() else (np.ones(()), gain)
     threshold = (parameter("v_threshold").astype(np.float64) - rest) / unit
     if not (threshold > 0).all():
-        raise GraphError("v_threshold is not above v_leak, so that it fires at rest; raise v_threshold")
+        start = "v_reset" if kind == "IF" else "v_leak"
+        raise GraphError(f"v_threshold is not above {start}, so that it fires without input; raise v_threshold")
     if choices.reset == "subtract" and rest.any():
         raise GraphError("v_leak is not 0, with which a reset by subtraction is not what NIR says; make it 0")
     reset = (parameter("v_reset").astype(np.float64) - rest) / unit if choices.reset == "set" else np.zeros(())

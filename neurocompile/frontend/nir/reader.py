@@ -200,12 +200,19 @@ class _Reading:
         if given is not None and stated not in (None, given):
             self.notes.append(f"the input's shape is {given}, as --input-shape says (the file says {stated})")
         problems = self._walk(entry, shape)
-        if problems and given is None and shape[0] == 1 and len(shape) > 1 and not self._walk(entry, shape[1:]):
-            self.notes.append(f"the input's shape {shape} has a batch of one in front: taken as {shape[1:]}")
-            problems = {}
+        if given is None and len(shape) > 1 and shape[0] == 1 and (problems or self._flattened(entry)):
+            without = self._walk(entry, shape[1:])
+            if not without:
+                self.notes.append(f"the input's shape {shape} has a batch of one in front: taken as {shape[1:]}")
+            problems = without and self._walk(entry, shape)
         for name, reason in problems.items():
             self.problem(name, reason)
         self.refuse()
+
+    def _flattened(self, entry: str) -> bool:
+        """Whether weights that take a vector read the input, and would have to flatten it."""
+        readers = [name for name, inputs in self.sources.items() if entry in inputs and self.made.get(name)]
+        return any(isinstance(self.made[name][0][1], Flatten) for name in readers if self.kind(name) != "Flatten")
 
     def _stated_shape(self, entry: str) -> Shape | None:
         fields = Fields(self.network.parts[entry].fields, (), self.step)
@@ -281,17 +288,17 @@ class _Reading:
         unit = [n for n in self.of("I", "IF") if per_step(self._array(n, "r"))]
         if unit:
             self.notes.append(
-                f"{_listed(unit)}: r = 1 is read as v = v + x in every step, as Norse, Sinabs and snnTorch do; the "
+                f"{_listed(unit)}: r = 1 is read as v = v + x per step, as Norse, Sinabs and snnTorch do; the "
                 "equation would have dt*x"
             )
         if firing := self.of("IF", "LIF", "CubaLIF"):
-            self.notes.append(f"{_listed(firing)}: {choices}")
+            self.notes.append(f"{_listed(firing)}: {choices}; an IF starts at v_reset")
         for name in self.of("LI", "CubaLI"):
             rest = self._array(name, "v_leak")
             if rest.any():
                 self.notes.append(f"{name}: its results are relative to v_leak; add {rest.ravel()[0]:g} to each")
         for name, nodes in sorted(self.made.items()):
-            if nodes and isinstance(nodes[0][1], Flatten) and len(nodes) > 1:
+            if len(nodes) > 1 and isinstance(nodes[0][1], Flatten):
                 self.notes.append(f"{name}: a Flatten is put before it, because its weight takes a vector")
 
     def _array(self, name: str, key: str) -> Array:
