@@ -27,13 +27,14 @@ class Conventions:
     reset: Reset = "set"
     leaky_reset: bool = True
     spikes: Spikes = "binary"
+    max_payload: int = 255
     dt: float = DEFAULT_DT
 
     def __str__(self) -> str:
         sign = ">" if self.compare == "above" else ">="
         fires = f"fire where v {sign} v_threshold"
         if self.spikes == "graded":
-            fires = "send as many spikes as the threshold fits into v (v >= v_threshold)"
+            fires = f"send a spike for each time that v_threshold fits into v, at most {self.max_payload} in a step"
         if self.reset == "set":
             return f"{fires}, and are then set to v_reset in the same step"
         when = "in the same step" if self.leaky_reset else "in the next step, after its leak"

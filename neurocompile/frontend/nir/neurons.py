@@ -131,6 +131,7 @@ def soma(kind: str, parameter: Parameter, shape: Shape, step: Step) -> list[tupl
         reset=choices.reset,
         leaky_reset=choices.leaky_reset,
         spikes=choices.spikes,
+        max_payload=choices.max_payload,
         **leaks,
     )
     return _scaled(before, shape, neuron)

@@ -240,7 +240,7 @@ def sinabs_nets(draw: DrawFn) -> tuple[Any, Array, Conventions]:
     layers += [pieces.linear(features, 4), neuron()]
     if pieces.pick(True, False):
         layers += [pieces.linear(4, 2), sinabs.layers.ExpLeakSqueeze(tau_mem=4.0, batch_size=2, norm_input=True)]
-    defaults = CONVENTIONS["sinabs"]
+    defaults = replace(CONVENTIONS["sinabs"], max_payload=1 << 20)  # Sinabs has no limit
     choices = replace(defaults, spikes="binary", reset="set") if single else defaults
     return torch.nn.Sequential(*layers), pieces.samples(shape), choices
 
