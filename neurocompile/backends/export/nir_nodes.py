@@ -173,6 +173,8 @@ def _unsaid(node: Soma) -> tuple[str, ...]:
             words.append(f"resets by subtraction{'' if node.leaky_reset else ', after the leak'}")
         if node.reset == "none":
             words.append("is not reset")
+        if node.reset == "set" and node.reset_value.any():
+            words.append("starts at 0, not at v_reset")
         if node.order == "fire_first":
             words.append("fires on what the step before left")
         if node.single_spike:

@@ -125,6 +125,9 @@ def _time_step(metadata: Mapping[str, Any], given: float | None, conventions: Co
     return given
 
 
+KNOWN = ("Input", "Output", *MAKERS)
+
+
 @dataclass
 class _Reading:
     """One import: the flat network, and what it becomes."""
@@ -146,7 +149,10 @@ class _Reading:
         return self.network.parts[name].kind
 
     def graph(self, title: str, timesteps: int, input_shape: Shape | None) -> Graph:
+        unclear = bool(self.network.problems)
         self._check_kinds()
+        if unclear:
+            self.refuse()
         entry = self._entry()
         self._infer(entry, input_shape)
         self._check_ends()
@@ -163,21 +169,17 @@ class _Reading:
         return graph
 
     def _check_kinds(self) -> None:
-        known = {"Input", "Output", *MAKERS}
         for name in sorted(self.sources):
-            if self.kind(name) not in known:
-                self.problem(
-                    name,
-                    f"this type is not known; the nearest are {', '.join(_nearest(self.kind(name)))}",
-                )
-        self.refuse()
+            if self.kind(name) not in KNOWN:
+                near = difflib.get_close_matches(self.kind(name), KNOWN, n=3, cutoff=0.0)
+                self.problem(name, f"this type is not known; the nearest are {', '.join(near)}")
 
     def problem(self, name: str, reason: str) -> None:
         self.network.problems.append(f"{name} ({self.kind(name)}): {reason}")
 
     def refuse(self) -> None:
         """InputError with all problems, if there are any."""
-        problems = self.network.problems
+        problems = sorted(self.network.problems)
         if problems:
             count = "one node" if len(problems) == 1 else f"{len(problems)} nodes"
             raise InputError(f"{count} of the NIR network cannot be compiled: {'; '.join(problems)}")
@@ -237,7 +239,7 @@ class _Reading:
         while queue:
             source = queue.popleft()
             for name in readers[source]:
-                if name in self.shapes or name in problems or self.kind(name) == "Output":
+                if name in self.shapes or name in problems or self.kind(name) not in MAKERS:
                     continue
                 try:
                     self.made[name] = make(self.network.parts[name], self.shapes[source], self.step)
@@ -309,10 +311,6 @@ def _through(nodes: Nodes, shape: Shape) -> Shape:
     for _, node in nodes:
         shape = node.output_shape(shape)
     return shape
-
-
-def _nearest(kind: str) -> list[str]:
-    return difflib.get_close_matches(kind, sorted(MAKERS), n=3, cutoff=0.0)
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
