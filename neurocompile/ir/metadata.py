@@ -49,7 +49,7 @@ def from_metadata(metadata: object, stated: Mapping[str, Array], fingerprint: st
         raise InputError(f"metadata {KEY!r} is a {type(metadata).__name__}; export the network again")
     if metadata.get("version") != VERSION:
         raise InputError(
-            f"metadata {KEY!r} has version {metadata.get('version')!r:.40}, this neurocompile reads {VERSION}; use the "
+            f"metadata {KEY!r} has version {metadata.get('version')!s:.40}, this neurocompile reads {VERSION}; use the "
             "neurocompile that wrote the file, or export the network again"
         )
     if metadata.get("fingerprint") != fingerprint:

@@ -46,7 +46,10 @@ def read_plain(path: Path) -> dict[str, Any]:
     with _opened(path) as file:
         if "node" not in file or "version" not in file:
             raise InputError(f"{path} is HDF5 but not NIR: it has no groups 'node' and 'version'; give a NIR file")
-        return _group(file, "node", path, set(), 0)
+        node = _read(file, "node", path, set(), 0)
+    if not isinstance(node, dict):
+        raise InputError(f"{path}: /node must be a group; the file is damaged, write it again")
+    return node
 
 
 def _h5py(path: Path) -> Any:
@@ -72,19 +75,14 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"{path} is no readable HDF5 file ({told:.120}); write it again") from error
 
 
-def _group(parent: h5py.Group, key: str, path: Path, seen: set[int], depth: int) -> dict[str, Any]:
-    group = _own(parent, key, path, seen)
-    where = f"{path}: {group.name}"
+def _read(parent: h5py.Group, key: str, path: Path, seen: set[int], depth: int) -> Any:
+    """What ``key`` of ``parent`` holds: groups as dictionaries."""
+    found = _own(parent, key, path, seen)
+    if not isinstance(found, _h5py(path).Group):
+        return _values(found, f"{path}: {parent.name}/{key}", path)
     if depth > _DEEPEST:
-        raise InputError(f"{where:.200} is nested deeper than {_DEEPEST} groups; flatten the network")
-    if not isinstance(group, _h5py(path).Group):
-        raise InputError(f"{where} must be a group; the file is damaged, write it again")
-    return {
-        name: _group(group, name, path, seen, depth + 1)
-        if group.get(name, getclass=True) is _h5py(path).Group
-        else _dataset(group, name, path, seen)
-        for name in group
-    }
+        raise InputError(f"{path}: {found.name:.80}… is nested deeper than {_DEEPEST} groups; flatten the network")
+    return {name: _read(found, name, path, seen, depth + 1) for name in found}
 
 
 def _own(parent: h5py.Group, key: str, path: Path, seen: set[int]) -> Any:
@@ -100,11 +98,9 @@ def _own(parent: h5py.Group, key: str, path: Path, seen: set[int]) -> Any:
     return found
 
 
-def _dataset(parent: h5py.Group, key: str, path: Path, seen: set[int]) -> Any:
+def _values(dataset: Any, where: str, path: Path) -> Any:
     """Text as str, everything else as arrays or NumPy's scalars."""
     h5py = _h5py(path)
-    dataset = _own(parent, key, path, seen)
-    where = f"{path}: {parent.name}/{key}"
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise InputError(f"{where} must be an array; the file is damaged, write it again")
     if dataset.is_virtual or dataset.external:

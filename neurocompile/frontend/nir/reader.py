@@ -47,8 +47,8 @@ def read_nir(
 
     InputError where the file is not what it must be, or the network cannot be compiled: all its reasons, by node.
     """
+    plain = read_plain(source) if isinstance(source, Path) else _in_memory(source)
     try:
-        plain = read_plain(source) if isinstance(source, Path) else _in_memory(source)
         metadata = plain.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         if KEY in metadata:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,7 +44,7 @@ def chain(*parts: dict[str, Any], shape: tuple[int, ...]) -> Any:
     """input -> 0 -> 1 -> … -> output."""
     names = ["input", *map(str, range(len(parts))), "output"]
     nodes = dict(zip(names, (source(*shape), *parts, sink()), strict=True))
-    return network(nodes, list(zip(names, names[1:], strict=False)))
+    return network(nodes, list(itertools.pairwise(names)))
 
 
 def read(given: Any, timesteps: int = 6, **options: Any) -> Graph:

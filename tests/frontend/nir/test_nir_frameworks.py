@@ -1,9 +1,9 @@
 """Networks that other frameworks write as NIR: every spike of every step is the framework's own.
 
 What the exporters lose, and the tests so keep to:
-snnTorch 1.0.0: how a neuron resets (``Conventions`` of "snntorch" reset by subtraction, as its default does) and when (where Synaptic, RLeaky and
-RSynaptic reset to zero a step later, they lose that step's input); padding of average pools. What does not say its size
-(scalar beta or threshold) fails its own type check.
+snnTorch 1.0.0: how a neuron resets (``Conventions`` of "snntorch" reset by subtraction, as its default does) and when
+(where Synaptic, RLeaky and RSynaptic reset to zero a step later, they lose that step's input); padding of average
+pools. What does not say its size (scalar beta or threshold) fails its own type check.
 Norse 1.1.0: v_reset and the reset method; its default dt gives time constants of dt**2, right is dt=1 (seconds);
 LIFCell becomes a CubaLIF without its gains. Sinabs 3.1.3: how many spikes a neuron sends and how it resets
 (``Conventions`` of "sinabs" are its defaults), norm_input=False, a lowest membrane; time constants are in steps.
@@ -13,6 +13,7 @@ at v_reset.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def traced(graph: Any, samples: Array, folder: Path, conventions: Conventions, d
     return interpret(read, samples)
 
 
-# --------------------------------------------------------------------------------------------------------------- snnTorch
+# ------------------------------------------------------------------------------------------------------------- snnTorch
 
 
 @st.composite
@@ -112,7 +113,7 @@ def snntorch_nets(draw: DrawFn) -> tuple[Any, Array, str]:
     reset = pieces.pick("zero", "subtract")
     sizes = [pieces.pick(1, 3, 4), *(pieces.pick(1, 2, 5) for _ in range(pieces.pick(1, 2, 3)))]
     layers: list[Any] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         layers.append(pieces.linear(before, after))
         choices: dict[str, Any] = {
             "beta": torch.tensor(pieces.rng.choice([0.0, 0.5, 0.75, 0.875, 1.0], after), dtype=torch.float32),
@@ -158,7 +159,7 @@ def test_snntorch(drawn: tuple[Any, Array, str], tmp_path_factory: pytest.TempPa
             np.testing.assert_array_equal(ours, np.stack(series, axis=1), err_msg=name)
 
 
-# ------------------------------------------------------------------------------------------------------------------ Norse
+# ---------------------------------------------------------------------------------------------------------------- Norse
 
 
 @st.composite
@@ -167,7 +168,7 @@ def norse_nets(draw: DrawFn) -> tuple[Any, Array]:
     pieces = Pieces(draw)
     sizes = [pieces.pick(1, 3, 4), *(pieces.pick(1, 2, 5) for _ in range(pieces.pick(1, 2, 3)))]
     layers: list[Any] = []
-    for index, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (before, after) in enumerate(itertools.pairwise(sizes)):
         layers.append(pieces.linear(before, after))
         inverse = torch.tensor(pieces.pick(1000.0, 500.0, 250.0))
         threshold = pieces.quarters((), 1, 6)
@@ -204,7 +205,7 @@ def test_norse(drawn: tuple[Any, Array], tmp_path_factory: pytest.TempPathFactor
     assert len(trace.events) - 1 + ("LIBox" in str(net)) == len(net) // 2
 
 
-# ----------------------------------------------------------------------------------------------------------------- Sinabs
+# --------------------------------------------------------------------------------------------------------------- Sinabs
 
 
 @st.composite
@@ -269,7 +270,7 @@ def test_sinabs(drawn: tuple[Any, Array, Conventions], tmp_path_factory: pytest.
     assert somas == sum("Squeeze" in type(module).__name__ for module in net)
 
 
-# ----------------------------------------------------------------------------------------------------------- SpikingJelly
+# --------------------------------------------------------------------------------------------------------- SpikingJelly
 
 
 @st.composite

@@ -31,7 +31,7 @@ RNG = np.random.default_rng(7)
 SAMPLES = RNG.integers(-4, 9, (3, 6, 2)) / 4
 
 
-def equations(x: Array, kind: str, euler: bool = True, **p: Any) -> tuple[Array, Array]:
+def equations(x: Array, euler: bool = True, **p: Any) -> tuple[Array, Array]:
     """(spikes, membranes) of NIR's own equations for inputs (N, T, neurons), stepped by hand; v_reset at once."""
     rate = (lambda tau: DT / tau) if euler else (lambda tau: 1 - np.exp(-DT / tau))
     rest = p.get("v_leak", p.get("v_reset", 0.0))
@@ -76,7 +76,7 @@ def test_a_firing_neuron_follows_its_equation(kind: str, vary: bool, shape: tupl
     neuron = graph.node("0")
     assert isinstance(neuron, Neuron)
     assert neuron.threshold.shape == ((2,) if vary and shape else ())
-    expected, _ = equations(SAMPLES, kind, **parameters)
+    expected, _ = equations(SAMPLES, **parameters)
     assert expected.any()
     assert not expected.all()
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
@@ -88,7 +88,7 @@ def test_an_integrator_at_the_end_is_a_readout(kind: str) -> None:
     graph = read(chain(node(kind, **parameters), shape=(2,)))
     assert isinstance(graph.node("0"), Readout)
     assert graph.outputs == ("0",)
-    _, membranes = equations(SAMPLES, kind, **parameters)
+    _, membranes = equations(SAMPLES, **parameters)
     np.testing.assert_array_equal(interpret(graph, SAMPLES).outputs["0"], membranes[:, -1])
 
 
@@ -100,7 +100,7 @@ def test_the_exact_rule_is_exponential() -> None:
     assert isinstance(neuron, Neuron)
     assert neuron.leak == pytest.approx(np.exp(-1 / 4), rel=1e-15)
     assert neuron.current_leak == pytest.approx(np.exp(-1 / 2), rel=1e-15)
-    expected, _ = equations(SAMPLES, "CubaLIF", euler=False, **parameters)
+    expected, _ = equations(SAMPLES, euler=False, **parameters)
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
     assert "exp(-dt/tau) (exact)" in notes(chain(node("CubaLIF", **parameters), shape=(2,)), conventions=exact)
 
@@ -111,13 +111,13 @@ def test_a_resistance_that_is_negative_is_a_scale() -> None:
     }
     graph = read(chain(node("LIF", **parameters), shape=(2,)))
     assert isinstance(graph.node("0.gain"), Scale)
-    expected, _ = equations(SAMPLES, "LIF", **parameters)
+    expected, _ = equations(SAMPLES, **parameters)
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
 
 
 def test_defaults_of_what_a_file_may_leave_out() -> None:
     parameters = {name: full(value, 2) for name, value in FIRING["CubaLIF"].items() if name not in ("v_reset", "w_in")}
-    expected, _ = equations(SAMPLES, "CubaLIF", **parameters, v_reset=0.0, w_in=1.0)
+    expected, _ = equations(SAMPLES, **parameters, v_reset=0.0, w_in=1.0)
     graph = read(chain(node("CubaLIF", **parameters), shape=(2,)))
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
 
@@ -126,7 +126,7 @@ def test_an_integrators_r_of_one_is_per_step() -> None:
     given = chain(node("IF", r=full(1, 2), v_threshold=full(1, 2)), shape=(2,))
     graph = read(given)
     assert "r = 1 is read as v = v + x per step" in notes(given)
-    expected, _ = equations(SAMPLES, "IF", r=1 / DT, v_threshold=1.0, v_reset=0.0)
+    expected, _ = equations(SAMPLES, r=1 / DT, v_threshold=1.0, v_reset=0.0)
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
 
 
@@ -144,7 +144,7 @@ def test_single_precision_is_computed_as_exporters_compute_it() -> None:
 def test_a_time_constant_without_end_never_leaks() -> None:
     """As snnTorch writes beta = 1."""
     graph = read(chain(lif(2, tau=full(np.inf, 2), r=full(np.inf, 2)), shape=(2,)))
-    expected, _ = equations(SAMPLES, "IF", r=1 / DT, v_threshold=1.0, v_reset=0.0)
+    expected, _ = equations(SAMPLES, r=1 / DT, v_threshold=1.0, v_reset=0.0)
     np.testing.assert_array_equal(interpret(graph, SAMPLES).events["0"], expected)
 
 
@@ -185,7 +185,7 @@ def test_zero_biases_are_none() -> None:
 
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """These nodes are declared, and become legal with the passes that know them."""
-    monkeypatch.setattr(reader, "verify", lambda graph: None)
+    monkeypatch.setattr(reader, "verify", lambda _: None)
 
 
 def test_conv1d_is_a_convolution_of_images_of_height_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +262,7 @@ REFUSED = [
     (node("Flatten", start_dim=3, end_dim=-1), (2, 5, 5), "start_dim 3 and end_dim -1 do not fit its input"),
     (node("Delay", delay=full(1.5 * DT, 2)), (2,), "a delay is 1.5 time steps of 0.000976562 s"),
     (node("Delay", delay=full(-DT, 2)), (2,), "delays go from -1 to -1 steps; they must be 0 or more"),
-    (node("MaxPool2d", kernel_size=(2, 2)), (2, 5, 5), "0 (MaxPool2d): this type is not known; the nearest are SumPool2d"),
+    (node("MaxPool2d", kernel_size=(2, 2)), (2, 5, 5), "this type is not known; the nearest are SumPool2d"),
 ]  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def test_all_refusals_come_at_once() -> None:
         "c": node("Dropout"), "output": sink(),
     }  # fmt: skip
     edges = [("input", "a"), ("input", "b"), ("a", "c"), ("b", "output"), ("c", "output")]
-    with pytest.raises(InputError, match=r"^3 nodes of the NIR network .*: a \(LIF\): .*; b \(Linear\): .*; c \(Dropout\)"):
+    with pytest.raises(InputError, match=r"^3 nodes of .*: a \(LIF\): .*; b \(Linear\): .*; c \(Dropout\)"):
         read(network(nodes, edges))
 
 

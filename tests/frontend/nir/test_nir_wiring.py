@@ -54,9 +54,7 @@ def test_an_edge_that_stands_twice_counts_once() -> None:
 def test_subgraphs_are_flattened_at_any_depth() -> None:
     fc, out = dense(3, 2), dense(2, 3)
     inner = graph({"in": source(3), "lif": lif(3), "end": sink()}, [("in", "lif"), ("lif", "end")])
-    middle = graph(
-        {"x": source(2), "fc": fc, "deep": inner, "y": sink()}, [("x", "fc"), ("fc", "deep"), ("deep", "y")]
-    )
+    middle = graph({"x": source(2), "fc": fc, "deep": inner, "y": sink()}, [("x", "fc"), ("fc", "deep"), ("deep", "y")])
     nodes = {"input": source(2), "sub": middle, "out": out, "last": lif(2), "output": sink()}
     edges = [("input", "sub"), ("sub", "out"), ("out", "last"), ("last", "output")]
     nested = read(network(nodes, edges))
@@ -75,9 +73,11 @@ def test_a_way_round_a_subgraph_that_only_passes_on_is_a_second_term() -> None:
 
 
 def test_a_subgraph_of_two_ends_is_refused() -> None:
-    inner = graph({"a": source(2), "b": source(2), "lif": lif(2), "y": sink()}, [("a", "lif"), ("b", "lif"), ("lif", "y")])
+    inner = graph(
+        {"a": source(2), "b": source(2), "lif": lif(2), "y": sink()}, [("a", "lif"), ("b", "lif"), ("lif", "y")]
+    )
     nodes = {"input": source(2), "sub": inner, "output": sink()}
-    with pytest.raises(InputError, match=r"sub \(NIRGraph\): it has 2 nodes of type Input, and an edge cannot say which"):
+    with pytest.raises(InputError, match=r"sub \(NIRGraph\): it has 2 nodes of type Input, and an edge"):
         read(network(nodes, [("input", "sub"), ("sub", "output")]))
 
 
@@ -188,7 +188,9 @@ def test_no_cycle_is_left_in_any_small_network() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         chosen = rng.random((4, 4)) < 0.4
-        readers = {name: {other for k, other in enumerate(names) if row[k]} for name, row in zip(names, chosen, strict=True)}
+        readers = {
+            name: {other for k, other in enumerate(names) if row[k]} for name, row in zip(names, chosen, strict=True)
+        }
         readers["in"] = {name for name in names if rng.random() < 0.5} or {"a"}
         back = lead_back(readers)
         forward = {name: {other for other in nexts if (name, other) not in back} for name, nexts in readers.items()}
@@ -237,7 +239,11 @@ def test_a_readout_tells_its_v_leak() -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], list[tuple[str, str]], str]] = [
-    ({"a": lif(2), "output": sink()}, [("a", "output")], "the network has 0 Input nodes that are read; it must have one"),
+    (
+        {"a": lif(2), "output": sink()},
+        [("a", "output")],
+        "the network has 0 Input nodes that are read",
+    ),
     (
         {"x": source(2), "y": source(2), "a": lif(2), "output": sink()},
         [("x", "a"), ("y", "a"), ("a", "output")],
@@ -270,7 +276,11 @@ REFUSED: list[tuple[dict[str, Any], list[tuple[str, str]], str]] = [
     ),
     ({"input": source(2), "output": sink()}, [("input", "gone")], "edge input -> gone: gone is not a node"),
     ({"input": source(0), "a": lif(2)}, [("input", "a")], "input (Input): "),
-    ({"input": node("Input", shape=None), "a": lif(2)}, [("input", "a")], "its shape is not stated; give --input-shape"),
+    (
+        {"input": node("Input", shape=None), "a": lif(2)},
+        [("input", "a")],
+        "its shape is not stated; give --input",
+    ),
     ({"input": source(2), "a\n": lif(2)}, [("input", "a\n")], "its name is not printable text"),
 ]
 
@@ -332,7 +342,7 @@ def test_a_senseless_time_step_is_refused(stated: Any) -> None:
     with pytest.raises(InputError, match="which must be positive seconds; give --dt"):
         read(network(nodes, edges, dt=stated))
     if isinstance(stated, float):
-        with pytest.raises(InputError, match="--dt is .*; it must be a positive number of seconds"):
+        with pytest.raises(InputError, match=r"--dt is .*; it must be a positive number of seconds"):
             read(network(nodes, edges, dt=None), dt=stated)
 
 
