@@ -26,6 +26,7 @@ from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
@@ -130,6 +131,7 @@ def lowering(options: Options) -> tuple[Pass, ...]:
         RemoveIdentity(),
         *((ResetToZero(),) if options.reset_zero else ()),
         Stateless(),  # before batch norms are fused, so that theirs move into thresholds
+        LowerMaxPool(),
         FuseBatchNorm(),
         FoldPooling(),
         SplitProjections(),

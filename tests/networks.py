@@ -34,6 +34,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     Pair,
@@ -48,6 +49,7 @@ from neurocompile.ir.populations import Population
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
@@ -55,7 +57,9 @@ from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
 
 #: from a traced graph to a spiking one
-LOWERING: tuple[Pass, ...] = (RemoveIdentity(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections())
+LOWERING: tuple[Pass, ...] = (
+    RemoveIdentity(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(), SplitProjections(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ EXACT = ExactQuantize(
 class Builder:
     """Collects nodes and knows their shapes. Arrays come from ``rng``; choices are drawn, so that they shrink."""
 
-    def __init__(self, draw: DrawFn, rng: np.random.Generator, *, exact: bool, poisson: bool) -> None:
-        self.draw, self.rng, self.exact, self.poisson = draw, rng, exact, poisson
+    def __init__(self, draw: DrawFn, rng: np.random.Generator, *, exact: bool, poisson: bool, timesteps: int) -> None:
+        self.draw, self.rng, self.exact, self.poisson, self.timesteps = draw, rng, exact, poisson, timesteps
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
 
@@ -155,6 +159,18 @@ class Builder:
         padding = self.pick((0, 0), (kernel[0] // 2, kernel[1] // 2)) if padded else (0, 0)
         return self.add("pool", AvgPool2d(kernel=kernel, stride=self.pick(kernel, (1, 1)), padding=padding), source)
 
+    def largest(self, source: str) -> str:
+        """A max pool, where an image is large enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or min(shape[1:]) < 3:
+            return source
+        kernel = self.pick((2, 2), (3, 2), (1, 2))
+        node = MaxPool2d(
+            kernel=kernel, stride=self.pick(kernel, (1, 1), (2, 2)), padding=self.pick((0, 0), (0, 1)),
+            dilation=self.pick((1, 1), (1, 1), (1, 2)),
+        )  # fmt: skip
+        return self.add("largest", node, source)
+
     def norm(self, source: str) -> str:
         """A batch norm whose factor is a power of two, of any sign, or zero."""
         channels = self.shapes[source][:1]
@@ -219,6 +235,25 @@ class Builder:
             back = self.norm(back) if self.pick(False, False, True) else back
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
+
+    def visual(self, source: str) -> str:
+        """conv -> [norm] -> neuron -> max pool -> [max pool]; of one time step the pool may stand before the neuron."""
+        if len(self.shapes[source]) != 3:
+            return self.layer(source)
+        x = self.conv(source, same=True)
+        x = self.norm(x) if self.pick(False, True) else x
+        if self.timesteps == 1 and self.pick(True, False):
+            x = self.largest(self.largest(self.nothing(x)) if self.pick(True, False) else x)
+            x = self.norm(x) if self.pick(False, True) else x
+            node = Neuron(
+                threshold=self.fractions(0.25, 3, self.pick((), self.shapes[x][:1])),
+                bias=self.fractions(-1, 1, self.pick((), self.shapes[x][:1])),
+                compare=self.pick("above", "at_or_above"),
+            )  # fmt: skip
+            return self.add("neuron", node, x)
+        x = self.largest(self.nothing(self.neuron(x, plain=True)))
+        x = self.largest(x) if self.pick(False, False, True) else x
+        return self.layer(self.norm(x) if self.pick(False, False, True) else x)
 
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
@@ -333,14 +368,15 @@ def networks(
 ) -> Graph:
     """A traced graph; see the module. ``readout``: whether it ends in one (None: either)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    build = Builder(draw, rng, exact=exact, poisson=poisson)
+    steps = timesteps or draw(st.sampled_from((1, 2, 3, 4, 6)))
+    build = Builder(draw, rng, exact=exact, poisson=poisson, timesteps=steps)
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
     for _ in range(build.pick(*range(1, depth + 1), 0)):
         x = build.pick(
             build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
-            build.unfolded,
+            build.unfolded, build.visual,
         )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):
@@ -353,7 +389,6 @@ def networks(
     somas = [name for name, (node, _) in build.nodes.items() if isinstance(node, Neuron) and name not in outputs]
     if somas and build.pick(False, False, True):
         outputs.append(build.pick(*somas))
-    steps = timesteps or build.pick(1, 2, 3, 4, 6)
     triples = [(name, node, inputs) for name, (node, inputs) in build.nodes.items()]
     return Graph("generated", "traced", steps, triples, tuple(outputs))
 

@@ -33,6 +33,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     PadChannels,
@@ -133,6 +134,10 @@ def linear(node: Node, *inputs: Array) -> Array:
         case AvgPool2d():
             mean: Array = _pool(x, node.kernel, node.stride, node.padding) / (node.kernel[0] * node.kernel[1])
             return mean
+        case MaxPool2d():
+            lowest = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+            largest: Array = _windows(x, node.kernel, node.stride, node.padding, node.dilation, lowest).max(axis=(4, 5))
+            return largest
         case BatchNorm():
             normed: Array = x * per_channel(node.factor, x.shape[1:]) + per_channel(node.shift, x.shape[1:])
             return normed
@@ -157,10 +162,10 @@ def _shifted(sums: Array, node: Conv2d | Linear | Scale) -> Array:
 
 
 def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-             dilation: tuple[int, int] = (1, 1)) -> Array:  # fmt: skip
-    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width)."""
+             dilation: tuple[int, int] = (1, 1), outside: float = 0) -> Array:  # fmt: skip
+    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width); what is padded is ``outside``."""
     (pad_h, pad_w), (dil_h, dil_w) = padding, dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)), constant_values=outside)
     reach = (dil_h * (kernel[0] - 1) + 1, dil_w * (kernel[1] - 1) + 1)
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     return view[:, :, :: stride[0], :: stride[1], ::dil_h, ::dil_w]

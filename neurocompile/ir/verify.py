@@ -22,6 +22,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Node,
     PadChannels,
     Readout,
@@ -40,7 +41,7 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity, MaxPool2d),
     "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
     "spiking": _SPIKING,
     "integer": _SPIKING,

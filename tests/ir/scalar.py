@@ -26,6 +26,7 @@ from neurocompile.ir.nodes import (
     Flatten,
     Identity,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     PadChannels,
@@ -97,6 +98,8 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
             size = node.kernel[0] * node.kernel[1] if isinstance(node, AvgPool2d) else 1
             sums = {index: pooled(node, x, shape, index) for index in indices(out)}
             return {index: total / size for index, total in sums.items()} if size != 1 else sums
+        case MaxPool2d():
+            return {index: max(covered(node, x, shape, index)) for index in indices(out)}
         case BatchNorm():
             result: Values = {}
             for index in indices(out):
@@ -149,6 +152,19 @@ def pooled(node: AvgPool2d | SumPool2d, x: Values, shape: Shape, index: Index) -
             if 0 <= h < shape[1] and 0 <= w < shape[2]:
                 total += x[channel, h, w]
     return total
+
+
+def covered(node: MaxPool2d, x: Values, shape: Shape, index: Index) -> Iterator[Number]:
+    channel, *place = index
+    for offsets in itertools.product(*map(range, node.kernel)):
+        at = [
+            position * stride + offset * dilation - padding
+            for position, stride, offset, dilation, padding in zip(
+                place, node.stride, offsets, node.dilation, node.padding, strict=True
+            )
+        ]
+        if all(0 <= each < size for each, size in zip(at, shape[1:], strict=True)):
+            yield x[channel, *at]
 
 
 # -------------------------------------------------------------------------------------------------------- one soma

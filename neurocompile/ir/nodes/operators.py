@@ -228,6 +228,12 @@ class MaxPool2d(Node):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels, height, width = spatial(self, inputs[0])
+        for size, dilation, padding in zip((height, width), self.dilation, self.padding, strict=True):
+            if padding and dilation > size:
+                raise GraphError(
+                    f"MaxPool2d: dilation {self.dilation} goes beyond inputs {inputs[0]}, so that a window may lie "
+                    f"in the padding {self.padding} alone; use a smaller dilation or no padding"
+                )
         return (
             channels,
             window(self, height, self.kernel[0], self.stride[0], self.padding[0], self.dilation[0]),
