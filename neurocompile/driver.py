@@ -32,6 +32,7 @@ from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 from neurocompile.program import Options, Program, check_name
 from neurocompile.recording import ArrayHash, Recording
 
@@ -130,6 +131,7 @@ def lowering(options: Options) -> tuple[Pass, ...]:
     return (
         RemoveIdentity(),
         *((ResetToZero(),) if options.reset_zero else ()),
+        LowerTransposed(),
         Stateless(),  # before batch norms are fused, so that theirs move into thresholds
         LowerMaxPool(),
         FuseBatchNorm(),

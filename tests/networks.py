@@ -28,6 +28,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     DirectEncoder,
     Dropout,
     Flatten,
@@ -55,10 +56,12 @@ from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 
 #: from a traced graph to a spiking one
 LOWERING: tuple[Pass, ...] = (
-    RemoveIdentity(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(), SplitProjections(),
+    RemoveIdentity(), LowerTransposed(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(),
+    SplitProjections(),
 )  # fmt: skip
 
 
@@ -255,6 +258,31 @@ class Builder:
         x = self.largest(x) if self.pick(False, False, True) else x
         return self.layer(self.norm(x) if self.pick(False, False, True) else x)
 
+    def enlarged(self, source: str) -> str:
+        """[join ->] transposed convolution -> [norm] [pool] -> neuron, where an image is small enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or math.prod(shape) > 64:
+            return self.layer(source)
+        x = self.norm(source) if self.pick(False, False, True) else source
+        kernel, dilation = self.pick((2, 2), (3, 2), (4, 4), (1, 1)), self.pick((1, 1), (1, 1), (2, 1))
+        stride = self.pick((2, 2), (1, 2), (2, 3))
+        sizes = [
+            step * (size - 1) + d * (k - 1) + 1
+            for step, size, d, k in zip(stride, shape[1:], dilation, kernel, strict=True)
+        ]
+        pads = self.pick((0, 0), (1, 1), (1, 0))
+        padding = tuple(pad if size > 2 * pad else 0 for pad, size in zip(pads, sizes, strict=True))
+        groups = self.pick(1, 2) if shape[0] % 2 == 0 else 1
+        weight = self.weights((shape[0], self.pick(1, 2), *kernel))
+        node = ConvTranspose2d(
+            weight=weight, bias=self.pick(None, self.fractions(-1, 1, (weight.shape[1] * groups,))),
+            stride=stride, padding=(padding[0], padding[1]), output_padding=self.pick((0, 0), (0, 1)),
+            dilation=dilation, groups=groups,
+        )  # fmt: skip
+        x = self.add("enlarged", node, self.nothing(x))
+        x = self.norm(x) if self.pick(False, True) else x
+        return self.neuron(self.pool(x, padded=False) if self.pick(False, False, True) else x)
+
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
         image = len(self.shapes[source]) == 3
@@ -376,7 +404,7 @@ def networks(
     for _ in range(build.pick(*range(1, depth + 1), 0)):
         x = build.pick(
             build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
-            build.unfolded, build.visual,
+            build.unfolded, build.visual, build.enlarged,
         )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):

@@ -26,6 +26,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -123,6 +124,9 @@ def linear(node: Node, *inputs: Array) -> Array:
         case Conv2d():
             y = _shifted(_convolve(x, node.weight.astype(dtype, copy=False), node), node)
             return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
+        case ConvTranspose2d():
+            y = _transposed(x, node)
+            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
         case Linear():
             y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
             return y if node.bias is None else y + node.bias.astype(dtype)
@@ -172,6 +176,10 @@ def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding
 
 
 def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
+    if node.spreads:
+        spread = np.zeros((len(x), *node.spread(x.shape[1:])), x.dtype)
+        spread[:, :, *_places(x.shape[2:], node.upsample)] = x
+        x = spread
     windows = _windows(x, (weight.shape[2], weight.shape[3]), node.stride, node.padding, node.dilation)
     parts = [
         np.tensordot(window, kernels, axes=((1, 4, 5), (1, 2, 3)))
@@ -180,6 +188,27 @@ def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
         )
     ]
     return np.moveaxis(np.concatenate(parts, axis=3), 3, 1)
+
+
+def _places(sizes: Shape, apart: tuple[int, int], first: tuple[int, int] = (0, 0)) -> tuple[slice, ...]:
+    """Rows and columns from ``first`` on, ``apart`` from each other, for so many values."""
+    return tuple(
+        slice(start, start + (size - 1) * step + 1, step) for start, size, step in zip(first, sizes, apart, strict=True)
+    )
+
+
+def _transposed(x: Array, node: ConvTranspose2d) -> Array:
+    """Every value spreads its kernel over the output; then the padding is cut off."""
+    grouped = node.weight.astype(x.dtype).reshape(node.groups, -1, *node.weight.shape[1:])
+    images = x.reshape(len(x), node.groups, -1, *x.shape[2:])
+    outputs, height, width = node.output_shape(x.shape[1:])
+    (down, right), (pad_h, pad_w) = node.dilation, node.padding
+    whole = np.zeros((len(x), outputs, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
+    for row, column in np.ndindex(*node.weight.shape[2:]):
+        spread = np.einsum("ngihw,gio->ngohw", images, grouped[..., row, column])
+        places = _places(x.shape[2:], node.stride, (row * down, column * right))
+        whole[:, :, *places] += spread.reshape(len(x), outputs, *x.shape[2:])
+    return whole[:, :, pad_h : pad_h + height, pad_w : pad_w + width]
 
 
 def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:

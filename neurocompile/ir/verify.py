@@ -15,6 +15,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -41,7 +42,7 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity, MaxPool2d),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity, MaxPool2d, ConvTranspose2d),
     "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
     "spiking": _SPIKING,
     "integer": _SPIKING,

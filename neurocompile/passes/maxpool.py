@@ -23,6 +23,7 @@ from neurocompile.ir.nodes import (
     MOVES,
     SPIKING,
     Array,
+    BatchNorm,
     Concat,
     Conv2d,
     Dropout,
@@ -89,25 +90,37 @@ def _window(graph: Graph, name: str) -> Node:
 
 
 def _compare_first(graph: Graph, draft: Draft, name: str, source: str) -> None:
-    """Let the stateless neurons that read the pool ``name`` compare each value, and then pool what they say."""
+    """Let the stateless neurons that read the pool ``name``, perhaps through a batch norm, compare each value, and then
+    pool what they say."""
     window = _window(graph, name)
     (values,) = draft.inputs(name)
     for reader in draft.readers(name):
-        node = draft.node(reader)
-        if not isinstance(node, Threshold) or node.spikes != "binary" or max(node.threshold.ndim, node.bias.ndim) > 1:
-            raise _refusal(graph, name, source, reader)
-        compared = draft.add(f"{reader}.unpooled", node, (values,))
-        total = draft.add(f"{reader}.window", window, (compared,))
-        draft.replace(reader, Threshold(threshold=_needed(graph, name, window, node.flip)), (total,))
+        norm, compared, turned = draft.node(reader), values, np.array(False)
+        somas = [reader]
+        if isinstance(norm, BatchNorm):  # where its factor is negative, the largest value becomes the smallest
+            draft.replace(reader, norm, (values,))
+            somas, compared, turned = draft.readers(reader), reader, norm.factor < 0
+        for soma in somas:
+            node = draft.node(soma)
+            if (
+                not isinstance(node, Threshold)
+                or node.spikes != "binary"
+                or max(node.threshold.ndim, node.bias.ndim) > 1
+            ):
+                raise _refusal(graph, name, source, soma)
+            single = draft.add(f"{soma}.unpooled", node, (compared,))
+            total = draft.add(f"{soma}.window", window, (single,))
+            needed = _needed(graph, name, window, np.logical_xor(node.flip, turned))
+            draft.replace(soma, Threshold(threshold=needed), (total,))
     draft.remove(name)
 
 
-def _needed(graph: Graph, name: str, window: Node, flip: Array) -> Array:
-    """How many spikes a window must have more than: none, or all but one where the comparison is flipped."""
-    if not flip.any():
+def _needed(graph: Graph, name: str, window: Node, every: Array) -> Array:
+    """How many spikes a window must have more than: none, or all but one in the channels that need ``every`` one."""
+    if not every.any():
         return np.array(_ANY)
     members = linear(window, np.ones((1, *graph.shape(graph.inputs(name)[0]))))[0]
-    return uniform(np.where(per_channel(flip, members.shape), members - _ANY, _ANY))
+    return uniform(np.where(per_channel(every, members.shape), members - _ANY, _ANY))
 
 
 def _refusal(graph: Graph, name: str, source: str, reader: str) -> GraphError:

@@ -20,6 +20,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     DirectEncoder,
     Dropout,
     FixedPoint,
@@ -80,6 +81,8 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
     match node:
         case Conv2d():
             return convolve(node, x, shape, out)
+        case ConvTranspose2d():
+            return transpose(node, x, shape, out)
         case Linear():
             return {
                 (row,): sum(
@@ -135,11 +138,28 @@ def convolve(node: Conv2d, x: Values, shape: Shape, out: Shape) -> Values:
         for i in range(per_group):
             for r in range(kernel_h):
                 for c in range(kernel_w):
-                    h = row * node.stride[0] + r * node.dilation[0] - node.padding[0]
-                    w = column * node.stride[1] + c * node.dilation[1] - node.padding[1]
-                    if 0 <= h < shape[1] and 0 <= w < shape[2]:
+                    h, between = divmod(row * node.stride[0] + r * node.dilation[0] - node.padding[0], node.upsample[0])
+                    w, beside = divmod(
+                        column * node.stride[1] + c * node.dilation[1] - node.padding[1], node.upsample[1]
+                    )
+                    if not between and not beside and 0 <= h < shape[1] and 0 <= w < shape[2]:
                         total += node.weight[o, i, r, c].item() * 2**node.weight_exponent * x[first + i, h, w]
         result[o, row, column] = total
+    return result
+
+
+def transpose(node: ConvTranspose2d, x: Values, shape: Shape, out: Shape) -> Values:
+    inputs, outputs, kernel_h, kernel_w = node.weight.shape
+    result = {(o, h, w): 0 if node.bias is None else node.bias[o].item() for o, h, w in indices(out)}
+    for i, row, column in indices(shape):
+        for o, r, c in indices((outputs, kernel_h, kernel_w)):
+            place = (
+                i // (inputs // node.groups) * outputs + o,
+                row * node.stride[0] + r * node.dilation[0] - node.padding[0],
+                column * node.stride[1] + c * node.dilation[1] - node.padding[1],
+            )
+            if place in result:
+                result[place] += node.weight[i, o, r, c].item() * x[i, row, column]
     return result
 
 

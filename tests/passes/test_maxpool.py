@@ -96,6 +96,16 @@ def test_a_stateless_neuron_compares_first(gamma: list[float], padding: tuple[in
         assert not out.flip.any()
 
 
+def test_a_norm_that_is_no_threshold_yet_goes_before_the_pool() -> None:
+    """Since two neurons read it, or since a channel does not depend on its input."""
+    for bn in (norm([1, -2], [0.25, -0.5], [0.5, 0.25], [1, 2]), norm([0, -2], [0.25, -0.5], [0.5, 0.25], [1, 2])):
+        after = lowered(
+            ("conv", CONV, ("direct",)), ("pool", POOL, ("conv",)), ("bn", bn, ("pool",)), ("out", lif(0.25), ("bn",)),
+            ("end", lif(0.5), ("bn",)), made={"out.unpooled", "end.unpooled"}, steps=1, outputs=("out", "end"),
+        )  # fmt: skip
+        assert after.inputs("bn") == ("conv",)
+
+
 def test_two_pools_and_two_neurons_behind_a_sum() -> None:
     pool = MaxPool2d(kernel=(2, 2), stride=(1, 1))
     lowered(

@@ -17,6 +17,7 @@ from neurocompile.ir.nodes import (
     AvgPool2d,
     BatchNorm,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Identity,
     Linear,
@@ -43,6 +44,8 @@ def assert_gone(name: str, graph: Graph) -> None:
             fires_first = all(isinstance(node, Neuron) and node.order == "fire_first" for node in neurons)
             assert graph.timesteps > 1 or fires_first
             assert graph.timesteps == 1 or not graph.of_kind(Threshold)
+        case "lower_transposed":
+            assert not graph.of_kind(ConvTranspose2d)
         case "lower_max_pool":
             assert not graph.of_kind(MaxPool2d)
         case "fuse_batchnorm":
