@@ -30,11 +30,13 @@ from neurocompile.passes.cleanup import RemoveIdentity
 from neurocompile.passes.convert import Convert, one_step
 from neurocompile.passes.delays import LowerDelays
 from neurocompile.passes.max_pools import MoveMaxPools
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 from neurocompile.program import Options, Program, check_name
 from neurocompile.recording import ArrayHash, Recording
 from neurocompile.reports.conversion import ConversionLoss, LossMeter
@@ -185,7 +187,9 @@ def lowering(options: Options) -> tuple[Pass, ...]:
         RemoveIdentity(),
         LowerDelays(),  # before what looks from a soma for its nearest layer
         *((ResetToZero(),) if options.reset_zero else ()),
+        LowerTransposed(),
         Stateless(),  # before batch norms are fused, so that theirs move into thresholds
+        LowerMaxPool(),
         FuseBatchNorm(),
         FoldPooling(),
         SplitProjections(),

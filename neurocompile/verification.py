@@ -236,15 +236,20 @@ def _drift(
     spiking = PassManager(driver.lowering(program.options)).run(trained_graph)
     alone, stubs = isolated(graph)
     layers, chain = graph.of_kind(*SPIKING), _chain(graph)
+    # what the passes have made into populations, such as max pools, sends nothing yet in the graph that was traced
+    made = [name for name in layers if name not in trained_graph or not isinstance(trained_graph.node(name), SPIKING)]
+    known = [name for name in layers if name not in made]
     counts = {name: LayerCounts(name) for name in layers}
     errors = {name: OutputErrors(name) for name in graph.outputs}
     first, units = graph.outputs[0], {name: _unit(graph, name) for name in graph.outputs}
     as_trained, as_integer = Predictions(), Predictions()
     depth = [Predictions() for _ in (NO_LAYER, *chain)]
     clipped = 0
-    runs = _Runs(engine, progress, len(samples), 3 * len(samples) + len(chain) * few)
+    runs = _Runs(engine, progress, len(samples), (3 + bool(made)) * len(samples) + len(chain) * few)
     for part in _parts(graph, samples, len(samples)):
-        trained, integer = (runs.trace(each, part, keep=layers) for each in (trained_graph, graph))
+        trained, integer = runs.trace(trained_graph, part, keep=known), runs.trace(graph, part, keep=layers)
+        if made:
+            trained.events.update(runs.trace(spiking, part, keep=made).events)
         if loss:
             ann = one_step(program.trained, part.samples)
             loss.add(joined(ann, list(engine.batches(ann, part.samples, first_sample=part.first))), trained)

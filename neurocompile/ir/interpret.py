@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -34,6 +35,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     PadChannels,
@@ -124,6 +126,9 @@ def linear(node: Node, *inputs: Array) -> Array:
         case Conv2d():
             y = _shifted(_convolve(x, node.weight.astype(dtype, copy=False), node), node)
             return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
+        case ConvTranspose2d():
+            y = _transposed(x, node)
+            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
         case Linear():
             y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
             return y if node.bias is None else y + node.bias.astype(dtype)
@@ -135,6 +140,10 @@ def linear(node: Node, *inputs: Array) -> Array:
         case AvgPool2d():
             mean: Array = _pool(x, node.kernel, node.stride, node.padding) / (node.kernel[0] * node.kernel[1])
             return mean
+        case MaxPool2d():
+            lowest = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+            largest: Array = _windows(x, node.kernel, node.stride, node.padding, node.dilation, lowest).max(axis=(4, 5))
+            return largest
         case BatchNorm():
             normed: Array = x * per_channel(node.factor, x.shape[1:]) + per_channel(node.shift, x.shape[1:])
             return normed
@@ -162,16 +171,20 @@ def _shifted(sums: Array, node: Conv2d | Linear | Scale) -> Array:
 
 
 def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-             dilation: tuple[int, int] = (1, 1)) -> Array:  # fmt: skip
-    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width)."""
+             dilation: tuple[int, int] = (1, 1), outside: float = 0) -> Array:  # fmt: skip
+    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width); what is padded is ``outside``."""
     (pad_h, pad_w), (dil_h, dil_w) = padding, dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)), constant_values=outside)
     reach = (dil_h * (kernel[0] - 1) + 1, dil_w * (kernel[1] - 1) + 1)
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     return view[:, :, :: stride[0], :: stride[1], ::dil_h, ::dil_w]
 
 
 def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
+    if node.spreads:
+        spread = np.zeros((len(x), *node.spread(x.shape[1:])), x.dtype)
+        spread[:, :, *_places(x.shape[2:], node.upsample)] = x
+        x = spread
     windows = _windows(x, (weight.shape[2], weight.shape[3]), node.stride, node.padding, node.dilation)
     parts = [
         np.tensordot(window, kernels, axes=((1, 4, 5), (1, 2, 3)))
@@ -180,6 +193,27 @@ def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
         )
     ]
     return np.moveaxis(np.concatenate(parts, axis=3), 3, 1)
+
+
+def _places(sizes: Shape, apart: tuple[int, int], first: tuple[int, int] = (0, 0)) -> tuple[slice, ...]:
+    """Rows and columns from ``first`` on, ``apart`` from each other, for so many values."""
+    return tuple(
+        slice(start, start + (size - 1) * step + 1, step) for start, size, step in zip(first, sizes, apart, strict=True)
+    )
+
+
+def _transposed(x: Array, node: ConvTranspose2d) -> Array:
+    """Every value spreads its kernel over the output; then the padding is cut off."""
+    grouped = node.weight.astype(x.dtype).reshape(node.groups, -1, *node.weight.shape[1:])
+    images = x.reshape(len(x), node.groups, -1, *x.shape[2:])
+    outputs, height, width = node.output_shape(x.shape[1:])
+    (down, right), (pad_h, pad_w) = node.dilation, node.padding
+    whole = np.zeros((len(x), outputs, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
+    for row, column in np.ndindex(*node.weight.shape[2:]):
+        spread = np.einsum("ngihw,gio->ngohw", images, grouped[..., row, column])
+        places = _places(x.shape[2:], node.stride, (row * down, column * right))
+        whole[:, :, *places] += spread.reshape(len(x), outputs, *x.shape[2:])
+    return whole[:, :, pad_h : pad_h + height, pad_w : pad_w + width]
 
 
 def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:

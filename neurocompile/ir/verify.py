@@ -16,6 +16,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -23,6 +24,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Node,
     PadChannels,
     Readout,
@@ -42,7 +44,10 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
+    "traced": (
+        *(*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
+        *(BatchNorm, Dropout, Identity, MaxPool2d, ConvTranspose2d),
+    ),
     "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
     "spiking": _SPIKING,
     "integer": _SPIKING,
