@@ -21,6 +21,7 @@ from neurocompile.hardware.target import Target, load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, check_samples, saturated
 from neurocompile.ir.nodes import SPIKING, Array
+from neurocompile.ir.verify import verify
 from neurocompile.mapping import map_graph
 from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
@@ -77,7 +78,10 @@ def compile_graph(
     options: Options | None = None,
     after_pass: AfterPass | None = None,
 ) -> Program:
-    """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be."""
+    """A traced graph to a program. GraphError or CapacityError, with the layer and the remedy, where that cannot be.
+
+    A graph that was trained in integers is of stage "integer" already: it is mapped as it is.
+    """
     try:
         profile = load_profile(target.profile)
     except ProfileError as error:
@@ -104,10 +108,15 @@ def _compile(
         with np.errstate(over="ignore"):
             calibration = np.asarray(calibration, np.float32)
         check_samples(graph, calibration)  # what is too large for float32 has become infinite
-    spiking = PassManager(lowering(options), after_pass).run(graph)
-    check_neurons(spiking, profile)
-    quantize = make_quantizer(profile, target, options, calibration)
-    integer = PassManager((quantize,), after_pass).run(spiking)
+    if graph.stage == "integer":
+        options.check_unused(graph.name)
+        verify(graph)
+        integer = graph
+    else:
+        spiking = PassManager(lowering(options), after_pass).run(graph)
+        check_neurons(spiking, profile)
+        quantize = make_quantizer(profile, target, options, calibration)
+        integer = PassManager((quantize,), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     return Program(graph.name, target, profile, graph, integer, mapping, calibration, options)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import GraphError, InputError, NeurocompileError
+from neurocompile.frontend.netx import is_netx, read_netx
 from neurocompile.frontend.network import from_module, from_wiring
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
@@ -34,10 +35,15 @@ def read_checkpoint(
     timesteps: int | None = None,
     name: str | None = None,
 ) -> Source:
-    """Read our own checkpoint, or a bare state dict where ``model`` ("package.module:factory") makes the network.
+    """Read our own checkpoint, a network of lava-dl's (HDF5, which its first bytes tell), or a bare state dict where
+    ``model`` ("package.module:factory") makes the network.
 
     ``timesteps`` overrides what our checkpoint says; a bare state dict needs it and ``input_shape``.
     """
+    if is_netx(path):
+        if model is not None:
+            raise InputError(f"{path} is HDF5, a network of lava-dl; it has its own architecture, drop --model {model}")
+        return Source(read_netx(path, timesteps=timesteps, name=name, input_shape=input_shape), None)
     if model is None:
         checkpoint = snn.load(path)
         shape = tuple(checkpoint.input_shape)

@@ -43,14 +43,14 @@ _FIELDS = {
     "pool": {"kernelSize", "stride", "padding", "dilation", "weight", "delay", "neuron"},
 }  # fmt: skip
 _REFUSED = {
-    "convT": "transposed convolution is not compiled from lava-dl's files; use conv",
-    "unpool": "unpooling is not compiled from lava-dl's files; use conv",
-    "concat": "concatenation is not compiled from lava-dl's files; use a chain of layers",
-    "dense_comp": "complex weights feed resonators, which no target has; train CUBA neurons",
+    "convT": "transposed convolution is not compiled from lava-dl's files",
+    "unpool": "unpooling is not compiled from lava-dl's files",
+    "concat": "concatenation is not compiled from lava-dl's files",
+    "dense_comp": "its weights are complex and feed resonators",
 }
 #: what trains, or says what is said elsewhere: read by nobody who runs the network
 _TRAINING = {"scaleRho", "tauRho", "theta", "gradedSpike", "refDelay", "wgtExp", "weight_exp", "messageBits"}
-_REMEDY = "train CUBA neurons (lava.lib.dl.slayer.block.cuba)"
+_REMEDY = "train a chain of dense, conv, pool and recurrent layers of CUBA neurons (lava.lib.dl.slayer.block.cuba)"
 
 
 def is_netx(path: Path) -> bool:
@@ -95,13 +95,13 @@ def _read(file: _Group, path: Path, timesteps: int | None, name: str | None, inp
     count = len(layers.keys)
     if not 0 < count <= _MOST_LAYERS:
         raise InputError(f"{path} has {count} layers; a network has 1 to {_MOST_LAYERS}")
+    entries = [layers.group(str(index)) for index in range(count)]
+    _check_types(entries)
     if timesteps is None:
         timesteps = file.group("simulation").number("tSample") if "simulation/tSample" in file else None
     if timesteps is None:
         raise InputError(f"{path} does not say how many time steps a presentation has; give --timesteps (such as 16)")
     chain = Chain(name or path.stem, timesteps)
-    entries = [layers.group(str(index)) for index in range(count)]
-    _check_types(entries)
     for index, entry in enumerate(entries):
         kind = entry.text("type")
         entry.title = f"{path}: layer {index} ({kind})"
@@ -115,22 +115,27 @@ def _read(file: _Group, path: Path, timesteps: int | None, name: str | None, inp
 
 def _check_types(entries: Sequence[_Group]) -> None:
     """GraphError with all layers that cannot be compiled, and why; InputError for what no version writes."""
-    reasons = []
+    reasons: dict[str, list[str]] = {}
     for index, entry in enumerate(entries):
         kind = entry.text("type")
+        reason = None
         if kind not in _LAYERS:
-            reasons.append(f"layer {index} ({kind}): {_REFUSED.get(kind, 'no type of layer that lava-dl 0.6.0 writes')}")
-            continue
-        neuron = entry.group("neuron") if "neuron" in entry else None
-        if neuron is not None and "type" in neuron and neuron.text("type") not in ("CUBA", "LOIHI"):
-            reasons.append(f"layer {index} ({kind}): {_unknown_neuron(neuron.text('type'))}; {_REMEDY}")
-        elif "weight/imag" in entry:
-            reasons.append(f"layer {index} ({kind}): complex weights feed resonators, which no target has; {_REMEDY}")
+            reason = _REFUSED.get(kind, f"{kind!r} is no type of layer that lava-dl 0.6.0 writes")
+        elif "neuron" in entry and "type" in entry.group("neuron"):
+            reason = _unknown_neuron(entry.group("neuron").text("type"))
+        if reason is None and "weight/imag" in entry:
+            reason = _REFUSED["dense_comp"]
+        if reason is not None:
+            reasons.setdefault(reason, []).append(f"{index} ({kind})")
     if reasons:
-        raise GraphError(f"{entries[0].path}: {'; '.join(reasons)}")
+        said = "; ".join(f"layer {', '.join(where)}: {reason}" for reason, where in reasons.items())
+        raise GraphError(f"{entries[0].path}: {said}; {_REMEDY}")
 
 
-def _unknown_neuron(kind: str) -> str:
+def _unknown_neuron(kind: str) -> str | None:
+    """Why neurons of this type are not compiled; None for the one that is."""
+    if kind in ("CUBA", "LOIHI"):
+        return None
     if kind == "SDNN":
         return "its neurons are sigma-delta (SDNN), which send changes of activations and no spikes"
     if kind.startswith("RF") or "ADRF" in kind:
