@@ -66,6 +66,9 @@ def percent(share: float | None) -> str:
 
 
 def show_build(result: dict[str, Any]) -> None:
+    quantizer = "none: trained in integers"
+    if result["quantizer"]:
+        quantizer = f"{result['quantizer']}, a scale per {result['scales']}"
     rows = [
         ("time steps", result["timesteps"]),
         ("stateless", result["stateless"]),
@@ -75,7 +78,9 @@ def show_build(result: dict[str, Any]) -> None:
         ("cores", result["cores"]),
         (
             "quantizer",
-            f"{result['quantizer']}, a scale per {result['scales']}" if result["quantizer"] else "none: trained in integers",
+            f"{result['quantizer']}, a scale per {result['scales']}"
+            if result["quantizer"]
+            else "none: trained in integers",
         ),
         ("steps from input to output", result["phase_steps"]),
         ("graph hash", result["graph_hash"][:16]),

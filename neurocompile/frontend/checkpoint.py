@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import GraphError, InputError, NeurocompileError
-from neurocompile.frontend.netx import is_netx, read_netx
 from neurocompile.frontend.network import from_module, from_wiring
+from neurocompile.frontend.netx import is_netx, read_netx
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
 

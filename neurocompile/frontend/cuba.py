@@ -38,6 +38,7 @@ from neurocompile.ir.nodes import (
     Recurrent,
     Scale,
     Shape,
+    Soma,
     SumPool2d,
     magnitude,
 )
@@ -46,22 +47,23 @@ from neurocompile.ir.verify import verify
 
 FRACTION_BITS = 6  # of a state, below the weight's unit
 DECAY_ONE = 4096
+_UNIT = 1 / (1 << FRACTION_BITS)  # of a state, in weights
 #: the highest threshold that Loihi has; lava-dl gives it (or the next power) to neurons that are to integrate only
 HIGHEST_THRESHOLD = (1 << 17) - 1
 _LARGEST_THRESHOLD = 1 << 18
 _LARGEST_BIAS = 1 << 12  # Lava's mantissa has 13 bits, sign included
-_WIDEST_SUM = 53 - FRACTION_BITS  # that the IR computes exactly
+_WIDEST_SUM = 40  # in bits, which the IR computes exactly in any unit of a state
 
 
 @dataclass(frozen=True)
 class Cuba:
     """A layer's neurons, in the device's numbers. Decays are whole numbers of 0 to 4096, () or (channels,);
-    ``threshold`` is vThMant. ``fraction_bits``: how far a sum of weights is shifted to enter the state, whose unit
-    stays 1/64 of a weight."""
+    ``threshold`` is vThMant, None where they integrate and never fire. ``fraction_bits``: how far a sum of weights is
+    shifted to enter the state, whose unit stays 1/64 of a weight."""
 
     current_decay: Array
     voltage_decay: Array
-    threshold: int
+    threshold: int | None
     fraction_bits: int = FRACTION_BITS
 
     def check(self, layer: str) -> None:
@@ -72,7 +74,7 @@ class Cuba:
                     f"{layer}: its {name} decay ranges from {decay.min()} to {decay.max()}; it must lie in 0 to "
                     f"{DECAY_ONE}, so mend the file"
                 )
-        if not 0 <= self.threshold <= _LARGEST_THRESHOLD:
+        if self.threshold is not None and not 0 <= self.threshold <= _LARGEST_THRESHOLD:
             raise GraphError(
                 f"{layer}: its threshold (vThMant) is {self.threshold}; it must lie in 0 to {_LARGEST_THRESHOLD}, so "
                 "mend the file"
@@ -80,7 +82,7 @@ class Cuba:
 
 
 #: what a dense layer has where none is given: all input is summed, and no sum can pass the threshold
-INTEGRATOR = Cuba(np.array(0), np.array(DECAY_ONE), HIGHEST_THRESHOLD + 1)
+INTEGRATOR = Cuba(np.array(0), np.array(DECAY_ONE), None)
 
 
 @dataclass
@@ -123,41 +125,51 @@ class Chain:
         neuron: Cuba,
         *,
         bias: Array | None = None,
+        current_bias: Array | None = None,
         recurrent: Array | None = None,
         delays: Array | None = None,
+        unit: float = _UNIT,
     ) -> None:
         """A population called ``layer``. ``operators``: (name, node) from what is read to the neurons, one of them
-        weighted. ``bias``: in weight units, () or (channels,) or one per neuron; it goes into the membrane.
-        ``recurrent``: (neurons, neurons), from its own spikes of the step before. ``delays``: of its axons, in steps.
+        weighted. ``bias``, which goes into the membrane, and ``current_bias``, which goes into the current: in units of
+        the state, () or (channels,) or one per neuron. ``recurrent``: (neurons, neurons), from its own spikes of the
+        step before. ``delays``: of its axons, in steps. ``unit``: what one of a membrane is to who reads it.
         """
         neuron.check(layer)
-        bias = np.zeros((), np.int64) if bias is None else bias.astype(np.int64)
-        if neuron.current_decay.min() < DECAY_ONE and bias.any():
+        total = np.zeros((), np.int64) if current_bias is None else current_bias.astype(np.int64)
+        if bias is not None and bias.any():
+            if neuron.current_decay.min() < DECAY_ONE:
+                raise GraphError(
+                    f"{layer}: it has a bias, which lava-dl adds to the membrane, and a current that decays by "
+                    f"{int(neuron.current_decay.min())}/{DECAY_ONE} a step, through which this compiler's bias would "
+                    "run; train without norm, or with current_decay=1"
+                )
+            total = total + bias.astype(np.int64)
+        if magnitude(total) >= _LARGEST_BIAS << FRACTION_BITS:
             raise GraphError(
-                f"{layer}: it has both a bias, which lava-dl adds to the membrane, and a current that keeps "
-                f"{DECAY_ONE - int(neuron.current_decay.min())}/{DECAY_ONE} of itself, through which this compiler's "
-                "bias would run; train without norm, or with current_decay=1"
-            )
-        if magnitude(bias) >= _LARGEST_BIAS:
-            raise GraphError(
-                f"{layer}: it has a bias of {magnitude(bias)}, limit {_LARGEST_BIAS - 1}, which is what Lava's mantissa "
-                "holds; train with smaller biases"
+                f"{layer}: it has a bias of {magnitude(total) >> FRACTION_BITS}, limit {_LARGEST_BIAS - 1}, which is "
+                "what Lava's mantissa holds; train with smaller biases"
             )
         self._project(layer, operators)
         if recurrent is not None:
             self._recur(layer, recurrent)
+        leak = (DECAY_ONE - neuron.voltage_decay).astype(np.int64)
+        current_leak = (DECAY_ONE - neuron.current_decay).astype(np.int64)
         fixed = FixedPoint(fraction_bits=neuron.fraction_bits, accumulator_bits=_WIDEST_SUM)
-        soma = Neuron(
-            # thresholds are positive; an integer above zero is at least one
-            threshold=np.array(neuron.threshold << FRACTION_BITS or 1),
-            leak=DECAY_ONE - neuron.voltage_decay.astype(np.int64),
-            current_leak=DECAY_ONE - neuron.current_decay.astype(np.int64),
-            bias=bias << FRACTION_BITS,
-            reset_value=np.zeros((), np.int64),
-            reset="set",
-            compare="above" if neuron.threshold else "at_or_above",
-            fixed=fixed,
-        )
+        if neuron.threshold is None:
+            soma: Soma = Readout(leak=leak, current_leak=current_leak, bias=total, fixed=fixed, unit=unit)
+        else:
+            soma = Neuron(
+                # thresholds are positive; an integer above zero is at least one
+                threshold=np.array(neuron.threshold << FRACTION_BITS or 1),
+                compare="above" if neuron.threshold else "at_or_above",
+                leak=leak,
+                current_leak=current_leak,
+                bias=total,
+                reset="set",
+                reset_value=np.zeros((), np.int64),
+                fixed=fixed,
+            )
         self._add(layer, soma, self._end)
         if delays is not None and delays.any():
             self._delay(layer, delays)
@@ -242,7 +254,8 @@ def _with_readout(graph: Graph) -> Graph:
     if graph.consumers(output):
         return graph  # its spikes come back to it
     draft = graph.edit()
-    draft.replace(output, Readout(leak=soma.leak, current_leak=soma.current_leak, bias=soma.bias, fixed=soma.fixed))
+    readout = Readout(leak=soma.leak, current_leak=soma.current_leak, bias=soma.bias, fixed=soma.fixed, unit=_UNIT)
+    draft.replace(output, readout)
     integrates = draft.finish()
     population = populations(integrates)[-1]
     _, membrane = state_range(population, input_range(integrates, population), graph.timesteps)

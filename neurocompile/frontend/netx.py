@@ -9,6 +9,7 @@ neurons the bias ``weight * x + bias``, here rounded to the nearest whole number
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurocompile.errors import GraphError, InputError
-from neurocompile.frontend.cuba import INTEGRATOR, Chain, Cuba, conv, linear, pool, scale
+from neurocompile.frontend.cuba import FRACTION_BITS, INTEGRATOR, Chain, Cuba, conv, linear, pool, scale
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, DirectEncoder, Node, Pair, Shape
 
@@ -82,10 +83,9 @@ def read_netx(
 
 def _h5py() -> ModuleType:
     try:
-        import h5py
+        return importlib.import_module("h5py")
     except ModuleNotFoundError as error:
-        raise InputError("networks of lava-dl are HDF5, which needs h5py; pip install h5py") from error
-    return h5py
+        raise InputError("networks of lava-dl are HDF5, which needs h5py; pip install 'neurocompile[netx]'") from error
 
 
 def _read(file: _Group, path: Path, timesteps: int | None, name: str | None, input_shape: Shape | None) -> Graph:
@@ -153,7 +153,9 @@ def _start(chain: Chain, entry: _Group, input_shape: Shape | None) -> None:
     if input_shape is None and "inFeatures" in entry:
         input_shape = (entry.number("inFeatures"),)
     if input_shape is None:
-        raise InputError(f"{entry.title} is the first and does not say what it reads; give --input-shape (such as 2,34,34)")
+        raise InputError(
+            f"{entry.title} is the first and does not say what it reads; give --input-shape (such as 2,34,34)"
+        )
     chain.start(input_shape)
 
 
@@ -173,7 +175,7 @@ def _input(chain: Chain, entry: _Group, layer: str) -> None:
     largest = max(127, abs(weight))
     chain.start(shape, DirectEncoder(scale=float(abs(weight)), low=-largest, high=largest))
     sign = scale(np.array(1 if weight > 0 else -1))
-    chain.layer(layer, [(f"{layer}.synapse", sign)], alone, bias=np.array(bias))
+    chain.layer(layer, [(f"{layer}.synapse", sign)], alone, bias=np.array(bias << FRACTION_BITS))
 
 
 def _flatten(chain: Chain, entry: _Group, layer: str) -> None:  # noqa: ARG001 - it has no name of its own
@@ -200,7 +202,7 @@ def _dense(chain: Chain, entry: _Group, layer: str) -> None:
         )
     recurrent = entry.integers("weight_rec") if kind == "dense_rec" else None
     if recurrent is not None and recurrent.size != neurons * neurons:
-        raise GraphError(f"{entry.title}: its weight_rec has {recurrent.size} values, {neurons} neurons need {neurons}**2")
+        raise GraphError(f"{entry.title}: its weight_rec has {recurrent.size} values, needs {neurons}**2")
     chain.layer(
         layer,
         [(f"{layer}.synapse", linear(weight.reshape(neurons, features)))],
@@ -270,10 +272,10 @@ def _kernel(entry: _Group, axes: int) -> Array:
 
 
 def _bias(entry: _Group, shape: Shape) -> Array | None:
-    """In weight units: one, one per channel, or one per neuron, which Lava has in the order (width, height, channels)."""
+    """In units of the state: one, one per channel, or one per neuron, which Lava has as (width, height, channels)."""
     if "bias" not in entry:
         return None
-    bias = entry.integers("bias")
+    bias = entry.integers("bias") << FRACTION_BITS
     if bias.size == 1:
         return bias.reshape(())
     if len(shape) > 1 and bias.shape == shape[::-1]:
@@ -305,7 +307,7 @@ def _neuron(entry: _Group) -> Cuba:
     if unknown:
         raise GraphError(f"{group.title} has {unknown[0]!r:.40}, which no CUBA neuron of lava-dl 0.6.0 has; {_REMEDY}")
     if "gradedSpike" in group and group.number("gradedSpike"):
-        raise GraphError(f"{group.title} sends graded spikes, its voltage where it fires; train with graded_spike=False")
+        raise GraphError(f"{group.title} sends graded spikes; train with graded_spike=False")
     if "refDelay" in group and group.number("refDelay") not in (0, 1):
         raise GraphError(
             f"{group.title} rests for {group.number('refDelay')} steps when it has fired (refDelay), limit 1; train "
@@ -424,5 +426,3 @@ class _Group:
         if values.size not in (1, 2):
             raise GraphError(f"{self.title}: {key!r} has {values.size} values; it must have one or two")
         return int(values[0]), int(values[-1])
-
-

@@ -25,7 +25,6 @@ from neurocompile.ir.nodes import (
     Scale,
     Soma,
     SumPool2d,
-    magnitude,
 )
 from neurocompile.ir.populations import populations
 
