@@ -76,12 +76,7 @@ def show_build(result: dict[str, Any]) -> None:
         ("neurons", result["neurons"]),
         ("synapses", result["synapses"]),
         ("cores", result["cores"]),
-        (
-            "quantizer",
-            f"{result['quantizer']}, a scale per {result['scales']}"
-            if result["quantizer"]
-            else "none: trained in integers",
-        ),
+        ("quantizer", quantizer),
         ("steps from input to output", result["phase_steps"]),
         ("graph hash", result["graph_hash"][:16]),
         ("seconds", result["seconds"]),

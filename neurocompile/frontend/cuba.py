@@ -34,6 +34,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Pair,
+    PoissonEncoder,
     Readout,
     Recurrent,
     Scale,
@@ -89,11 +90,14 @@ INTEGRATOR = Cuba(np.array(0), np.array(DECAY_ONE), None)
 class Chain:
     """Layers from the input to the output, added one by one; ``finish`` gives the graph.
 
-    Every method may raise GraphError, which names the layer.
+    ``names``: what nodes shall be called instead of what they are called here. ``encoder``: of the input, where nothing
+    else says it (None: spikes, 0 or 1). Every method may raise GraphError, which names the layer.
     """
 
     name: str
     timesteps: int
+    names: dict[str, str] = field(default_factory=dict)
+    encoder: DirectEncoder | PoissonEncoder | None = None
     _nodes: list[tuple[str, Node, tuple[str, ...]]] = field(default_factory=list)
     _end: str = ""
     _shape: Shape = ()
@@ -108,10 +112,10 @@ class Chain:
     def started(self) -> bool:
         return bool(self._nodes)
 
-    def start(self, shape: Shape, encoder: DirectEncoder | None = None) -> None:
-        """Where samples enter, as spikes (0 or 1) or as ``encoder`` has them."""
-        binary = DirectEncoder(scale=1.0, low=0, high=1)
-        self._nodes = [("input", Input(shape=shape), ()), ("spikes", encoder or binary, ("input",))]
+    def start(self, shape: Shape, encoder: DirectEncoder | PoissonEncoder | None = None) -> None:
+        """Where samples of ``shape`` enter."""
+        encoder = encoder or self.encoder or DirectEncoder(scale=1.0, low=0, high=1)
+        self._nodes = [("input", Input(shape=shape), ()), ("spikes", encoder, ("input",))]
         self._end, self._shape = "spikes", shape
 
     def flatten(self) -> None:
@@ -193,7 +197,10 @@ class Chain:
 
     def finish(self) -> Graph:
         """The integer graph, which ends in the last layer's spikes, or in its membrane where it never fires."""
-        graph = _with_readout(Graph(self.name, "integer", self.timesteps, self._nodes, (self._end,)))
+        named = [
+            (self._named(name), node, tuple(self._named(each) for each in reads)) for name, node, reads in self._nodes
+        ]
+        graph = _with_readout(Graph(self.name, "integer", self.timesteps, named, (self._named(self._end),)))
         draft = graph.edit()
         for population in populations(graph):
             bits = input_range(graph, population).bits
@@ -205,6 +212,9 @@ class Chain:
         graph = draft.finish()
         verify(graph)
         return graph
+
+    def _named(self, name: str) -> str:
+        return self.names.get(name, name)
 
     def _add(self, name: str, node: Node, *reads: str) -> None:
         self._nodes.append((name, node, reads))

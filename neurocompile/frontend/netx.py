@@ -10,6 +10,7 @@ neurons the bias ``weight * x + bias``, here rounded to the nearest whole number
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +21,13 @@ import numpy as np
 from neurocompile.errors import GraphError, InputError
 from neurocompile.frontend.cuba import FRACTION_BITS, INTEGRATOR, Chain, Cuba, conv, linear, pool, scale
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, DirectEncoder, Node, Pair, Shape
+from neurocompile.ir.nodes import Array, DirectEncoder, Node, Pair, PoissonEncoder, Shape
 
 if TYPE_CHECKING:
     import h5py
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+_ATTRIBUTE = "neurocompile"
 _MOST_LAYERS = 4096
 _MOST_COMPRESSED = 1032  # bytes that deflate makes of one, at most
 _SMALL_BYTES = 1 << 20  # what a claim may always be, however small the file
@@ -101,10 +103,11 @@ def _read(file: _Group, path: Path, timesteps: int | None, name: str | None, inp
         timesteps = file.group("simulation").number("tSample") if "simulation/tSample" in file else None
     if timesteps is None:
         raise InputError(f"{path} does not say how many time steps a presentation has; give --timesteps (such as 16)")
-    chain = Chain(name or path.stem, timesteps)
+    chain = Chain(name or file.own_text("name") or path.stem, timesteps, file.own_names(""), _encoder(file))
     for index, entry in enumerate(entries):
         kind = entry.text("type")
         entry.title = f"{path}: layer {index} ({kind})"
+        chain.names.update(entry.own_names(f"{index}.{kind}"))
         if index and kind == "input":
             raise GraphError(f"{entry.title}: an input must be the first layer; leave it out")
         if not chain.started and kind != "input":
@@ -159,6 +162,19 @@ def _start(chain: Chain, entry: _Group, input_shape: Shape | None) -> None:
     chain.start(input_shape)
 
 
+def _encoder(file: _Group) -> DirectEncoder | PoissonEncoder | None:
+    """What our own exporter noted about the input; None in files of others, whose input is spikes."""
+    plain = file.own.get("encoder")
+    if not isinstance(plain, dict) or plain.get("kind") not in _ENCODERS:
+        return None
+    kind, fields = _ENCODERS[plain["kind"]]
+    values = {name: plain.get(name) for name in fields}
+    if any(type(value) not in (int, float) for value in values.values()):
+        raise InputError(f"{file.title}: what it says of its encoder is damaged; export it again")
+    encoder: DirectEncoder | PoissonEncoder = kind(**values)
+    return encoder
+
+
 def _input(chain: Chain, entry: _Group, layer: str) -> None:
     entry.check_fields("input")
     shape = entry.shape("shape")
@@ -173,7 +189,9 @@ def _input(chain: Chain, entry: _Group, layer: str) -> None:
     # no spikes arrive, only a bias; Lava adds that to the membrane, past the current and its decay
     alone = Cuba(np.array(4096), neuron.voltage_decay, neuron.threshold)
     largest = max(127, abs(weight))
-    chain.start(shape, DirectEncoder(scale=float(abs(weight)), low=-largest, high=largest))
+    encoder = DirectEncoder(scale=float(abs(weight)), low=-largest, high=largest)
+    own = chain.encoder
+    chain.start(shape, own if isinstance(own, DirectEncoder) and own.scale == encoder.scale else encoder)
     sign = scale(np.array(1 if weight > 0 else -1))
     chain.layer(layer, [(f"{layer}.synapse", sign)], alone, bias=np.array(bias << FRACTION_BITS))
 
@@ -276,10 +294,10 @@ def _bias(entry: _Group, shape: Shape) -> Array | None:
     if "bias" not in entry:
         return None
     bias = entry.integers("bias") << FRACTION_BITS
-    if bias.size == 1:
-        return bias.reshape(())
     if len(shape) > 1 and bias.shape == shape[::-1]:
         return bias.transpose()
+    if bias.size == 1:
+        return bias.reshape(())
     if bias.shape != shape[:1]:
         raise GraphError(f"{entry.title}: its bias has shape {bias.shape}; it must be ({shape[0]},)")
     return bias
@@ -322,6 +340,10 @@ def _neuron(entry: _Group) -> Cuba:
     return Cuba(group.integers("iDecay").squeeze(), group.integers("vDecay").squeeze(), group.number("vThMant"))
 
 
+_ENCODERS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "DirectEncoder": (DirectEncoder, ("limit", "scale", "low", "high")),
+    "PoissonEncoder": (PoissonEncoder, ("gain", "seed")),
+}
 _LAYERS: dict[str, Callable[[Chain, _Group, str], None]] = {
     "input": _input,
     "flatten": _flatten,
@@ -375,6 +397,31 @@ class _Group:
                 "is damaged"
             )
         return found
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What our own exporter has noted beside the format; empty in files of others."""
+        text = self._group.attrs.get(_ATTRIBUTE) if _ATTRIBUTE in self._group.attrs else "{}"
+        try:
+            plain = json.loads(text) if isinstance(text, str) else None
+        except (ValueError, RecursionError):
+            plain = None
+        if not isinstance(plain, dict):
+            raise InputError(f"{self.title}: its attribute {_ATTRIBUTE!r} is damaged; export the network again")
+        return plain
+
+    def own_text(self, key: str) -> str | None:
+        value = self.own.get(key)
+        return value if isinstance(value, str) and value.isprintable() else None
+
+    def own_names(self, layer: str) -> dict[str, str]:
+        """The names of the layer's nodes, by what they are called here."""
+        names = self.own.get("names", {})
+        if not isinstance(names, dict) or not all(
+            isinstance(name, str) and name.isprintable() for name in names.values()
+        ):
+            raise InputError(f"{self.title}: its names are damaged; export the network again")
+        return {layer + key: name for key, name in names.items()}
 
     def check_fields(self, kind: str) -> None:
         unknown = sorted(set(self.keys) - _FIELDS[kind] - {"type", "shape"})
