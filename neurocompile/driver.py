@@ -22,6 +22,7 @@ from neurocompile.hardware.target import Target, load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, check_samples, saturated
 from neurocompile.ir.nodes import SPIKING, Array, Relu
+from neurocompile.ir.verify import verify
 from neurocompile.mapping import map_graph
 from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
@@ -93,7 +94,10 @@ def compile_graph(
     notes: tuple[str, ...] = (),
 ) -> Program:
     """A traced graph to a program; ``notes`` say how it was read. GraphError or CapacityError, with the layer and the
-    remedy, where that cannot be."""
+    remedy, where that cannot be.
+
+    A graph that was trained in integers is of stage "integer" already: it is mapped as it is.
+    """
     try:
         profile = load_profile(target.profile)
     except ProfileError as error:
@@ -121,11 +125,17 @@ def _compile(
         with np.errstate(over="ignore"):
             calibration = np.asarray(calibration, np.float32)
         check_samples(graph, calibration)  # what is too large for float32 has become infinite
-    network = spiking_network(graph, options, calibration, after_pass)
-    spiking = PassManager(lowering(options), after_pass).run(network)
-    check_neurons(spiking, profile)
-    quantize = make_quantizer(profile, target, options, calibration)
-    integer = PassManager((quantize,), after_pass).run(spiking)
+    network = graph
+    if graph.stage == "integer":
+        options.check_unused(graph.name)
+        verify(graph)
+        integer = graph
+    else:
+        network = spiking_network(graph, options, calibration, after_pass)
+        spiking = PassManager(lowering(options), after_pass).run(network)
+        check_neurons(spiking, profile)
+        quantize = make_quantizer(profile, target, options, calibration)
+        integer = PassManager((quantize,), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
     loss = None
     if options.convert is not None and calibration is not None:

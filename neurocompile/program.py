@@ -76,12 +76,30 @@ class Options:
         quantizer = self.quantizer or target.options.quantizer or ("calibrated" if calibrated else "max")
         return {"quantizer": quantizer, "scales": self.scales or target.options.scales, "percentile": self.percentile}
 
+    def check_unused(self, network: str) -> None:
+        """InputError where something is chosen that changes weights or neurons: ``network`` was trained in integers."""
+        chosen = {
+            "--bits": self.bits,
+            "--quantizer": self.quantizer,
+            "--scales": self.scales,
+            "--percentile": None if self.percentile == PERCENTILE else self.percentile,
+            "--reset": "zero" if self.reset_zero else None,
+            "--convert": self.convert and self.convert.balance,
+        }
+        for option, value in chosen.items():
+            if value is not None:
+                raise InputError(
+                    f"{option} is {value}, but {network!r} was trained in integers, which are compiled as they are; "
+                    f"leave {option} out"
+                )
+
 
 @dataclass(frozen=True)
 class Program:
     """A network compiled for a target.
 
-    ``trained``: the traced float graph. ``integer``: what the chip computes, all layers within one time step.
+    ``trained``: the traced float graph; where training was in integers (lava-dl's is), the integer graph itself.
+    ``integer``: what the chip computes, all layers within one time step.
     ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any. ``options``: how it was built.
     ``notes``: what the user should know about how the network was read.
     ``conversion``: what is lost where ``trained`` is an ANN that was converted, on some of the calibration samples.
@@ -99,9 +117,25 @@ class Program:
     conversion: ConversionLoss | None = None
 
     @property
+    def quantized(self) -> bool:
+        """Whether there is a float network, from which the integers were made."""
+        return self.trained.stage != "integer"
+
+    @property
     def quantizer_choices(self) -> QuantizerChoices:
         """How the weights got their scales."""
         return self.options.quantizer_choices(self.target, calibrated=self.calibration is not None)
+
+    @property
+    def weight_bits(self) -> int:
+        """The width that was asked for; without a float network, the largest that there is."""
+        if self.quantized:
+            return self.target.options.weight_bits if self.options.bits is None else self.options.bits
+        return max(
+            projection.weighted.weight_bits or 1
+            for population in populations(self.integer)
+            for projection in population.projections
+        )
 
     @cached_property
     def mapped(self) -> Graph:
@@ -139,8 +173,8 @@ class Program:
             ),
             "cores": self.mapping.cores,
             "phase_steps": self.phase_steps,
-            "bits": self.target.options.weight_bits if self.options.bits is None else self.options.bits,
-            **self.quantizer_choices,
+            "bits": self.weight_bits,
+            **(self.quantizer_choices if self.quantized else dict.fromkeys(self.quantizer_choices)),
             "conversion": self.conversion and self.conversion.model_dump(),
             "weight_bits": {
                 projection.name: projection.weighted.weight_bits

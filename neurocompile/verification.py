@@ -84,13 +84,17 @@ def verify_program(
     for name, limit in (("exact_limit", exact_limit), ("sweep_limit", sweep_limit)):
         if limit is not None and limit < 1:
             raise InputError(f"{name} is {limit}; give at least one sample")
+    quick = quick or not program.quantized  # without a float network, nothing is lost anywhere
     variants = [] if quick else _variants(program, bits)
     engine = driver.make_backend(driver.default_backend())
     assert isinstance(engine, Streams)
     exact = min(len(samples), _exact_samples(program.integer) if exact_limit is None else exact_limit)
     engines = _compare_engines(program, np.asarray(samples[:exact]), watch)
     few = 0 if quick else min(len(samples), sweep_limit)
-    drift, trained = _drift(program, samples, labels, few, engine, watch("layers"))
+    if program.quantized:
+        drift, trained = _drift(program, samples, labels, few, engine, watch("layers"))
+    else:
+        drift = _without_float(program, samples, labels, engine, watch("layers"))
     widths = None
     if few:
         few_labels = None if labels is None else labels[:few]
@@ -100,7 +104,7 @@ def verify_program(
         "data": data or f"{len(samples):,} samples given in memory",
         "samples": len(samples),
         "timesteps": program.integer.timesteps,
-        "bits": _bits(program, program.options),
+        "bits": program.weight_bits,
         "engines": engines,
         **drift,
         "widths": widths,
@@ -300,6 +304,32 @@ def _trained(program: Program) -> Graph:
     return driver.spiking_network(program.trained, program.options, program.calibration)
 
 
+def _without_float(
+    program: Program, samples: Samples, labels: Array | None, engine: Streams, progress: Progress | None
+) -> dict[str, Any]:
+    """The same for a network that was trained in integers: there is nothing to compare them with."""
+    graph = program.integer
+    predictions, clipped = Predictions(), 0
+    runs = _Runs(engine, progress, len(samples), len(samples))
+    for part in _parts(graph, samples, len(samples)):
+        result = runs.trace(graph, part).outputs[graph.outputs[0]]
+        predictions.add(result, result)
+        clipped += saturated(graph, part.samples)
+    return {
+        "accuracy_float": None,
+        "accuracy_integer": Score.of(predictions.classes, predictions.classes, labels).accuracy,
+        "output_agreement": None,
+        "layers": [],
+        "outputs": [],
+        "saturation": {
+            "inputs": {"clipped": clipped, "values": math.prod(samples.shape)},
+            "weights": {"clipped_share": 0.0, "weights": sum(_weights(graph).values())},
+            "states": _overflows(graph),
+        },
+        "depth": None,
+    }
+
+
 def isolated(graph: Graph) -> tuple[Graph, dict[str, str]]:
     """``graph`` with every sender of spikes a second time: the second, which the readers read, is to be given what it
     sends, so that the first shows what its layer alone makes of that. Returns {second: first} too."""
@@ -339,12 +369,17 @@ def _overflows(graph: Graph) -> dict[str, Any]:
     return {"overflows": 0, "reason": "proved never to overflow"}
 
 
+def _weights(graph: Graph) -> dict[str, int]:
+    """How many weights other than zero each population has."""
+    return {
+        population.name: sum(int(np.count_nonzero(each.weighted.weight)) for each in population.projections)
+        for population in populations(graph)
+    }
+
+
 def _clipped_weights(spiking: Graph, errors: Mapping[str, QuantizationError]) -> dict[str, Any]:
     """The share of all weights other than zero that are beyond the largest code."""
-    weights = {
-        population.name: sum(int(np.count_nonzero(each.weighted.weight)) for each in population.projections)
-        for population in populations(spiking)
-    }
+    weights = _weights(spiking)
     total = sum(weights.values())
     clipped = sum(errors[name].clipped_share * count for name, count in weights.items())
     return {"clipped_share": clipped / max(total, 1), "weights": total}
@@ -365,10 +400,6 @@ def _variants(program: Program, bits: Sequence[int]) -> list[Options]:
     ]
 
 
-def _bits(program: Program, options: Options) -> int:
-    return program.target.options.weight_bits if options.bits is None else options.bits
-
-
 def _widths(
     program: Program,
     samples: Samples,
@@ -382,7 +413,7 @@ def _widths(
     count = len(trained)
     spiking = PassManager(driver.lowering(program.options)).run(_trained(program))
     choices = program.quantizer_choices
-    built = (_bits(program, program.options), choices["quantizer"], choices["scales"])
+    built = (program.weight_bits, choices["quantizer"], choices["scales"])
     runs = _Runs(engine, progress, count, len(variants) * count)
     rows = []
     for options in variants:

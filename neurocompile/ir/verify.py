@@ -34,7 +34,6 @@ from neurocompile.ir.nodes import (
     Scale,
     Soma,
     SumPool2d,
-    magnitude,
 )
 from neurocompile.ir.populations import populations
 
@@ -145,13 +144,12 @@ def _check_integers(graph: Graph) -> None:
         if isinstance(node, WEIGHTED):
             if node.weight_bits is None:
                 raise GraphError(f"{name}: weight_bits is not declared")
-            # one bit means {-1, +1}, which two's complement would call two
-            limit = max(1, (1 << (node.weight_bits - 1)) - 1)
-            largest = magnitude(node.weight)
-            if largest > limit:
-                raise GraphError(
-                    f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"
-                )
+            # two's complement; but one bit means {-1, +1}
+            half = 1 << (node.weight_bits - 1)
+            low, high = (-half, half - 1) if node.weight_bits > 1 else (-1, 1)
+            if node.weight.min() < low or node.weight.max() > high:
+                worst = int(node.weight.min() if node.weight.min() < low else node.weight.max())
+                raise GraphError(f"{name}: a weight of {worst} does not fit {node.weight_bits} bits ({low} to {high})")
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
         if isinstance(node, DirectEncoder) and node.scale is None:

@@ -185,6 +185,10 @@ def conclusion(report: Report) -> str:
     if wrong:
         return f"{' and '.join(wrong)}: not bit for bit like the interpreter; trust no number here until that is mended"
     bits, samples = report["bits"], _samples(report["samples"])
+    if report["output_agreement"] is None:
+        right = report["accuracy_integer"]
+        found = f" with {percent(right)} right" if right is not None else ""
+        return f"trained in integers ({bits} bits), so there is no float network to drift from: {samples}{found}"
     if report["accuracy_float"] is not None:
         total = report["accuracy_integer"] - report["accuracy_float"]
         said = f"{bits} bits: {percent(report['accuracy_integer'])} against {percent(report['accuracy_float'])} float"
@@ -222,10 +226,10 @@ def print_drift(report: Report, console: Console | None = None) -> None:
 
 def render(report: Report) -> Group:
     """Layers, depth, widths, engines, and the conclusion."""
-    parts: list[RenderableType] = [
-        *_conversion(report),
-        _layers(report),
-        Text(_EXPLAINED, style="dim"),
+    parts: list[RenderableType] = _conversion(report)
+    if report["layers"]:
+        parts += [_layers(report), Text(_EXPLAINED, style="dim")]
+    parts += [
         *map(Text, _output_lines(report)),
         *map(Text, _saturation_lines(report["saturation"])),
     ]
