@@ -162,7 +162,7 @@ def compact(values: Array, shape: Shape) -> Array:
     full = np.broadcast_to(values, shape)
     flat = full.reshape(shape[0], -1)
     if (flat == flat[0, 0]).all():
-        return np.array(flat[0, 0])
+        return flat[:1, 0].reshape(())
     return flat[:, 0].copy() if (flat == flat[:, :1]).all() else full.copy()
 
 
