@@ -205,7 +205,7 @@ class _Writer:
             else:
                 placed[home] = rows[:, 0].copy()
         if homeless:
-            self.notes.append(f"{', '.join(homeless)}: NIR cannot say their bias here; other tools will not know of it")
+            self.notes.append(f"{', '.join(homeless)}: NIR cannot say the bias here; other tools will not know of it")
         return placed
 
     def _home(self, name: str, reader: str) -> str | None:

@@ -7,9 +7,10 @@ are refused, and so are arrays larger than what the file has bytes for.
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -118,5 +119,50 @@ def _values(dataset: Any, where: str, path: Path) -> Any:
         return dataset[()]
     if dataset.size > _LONGEST_TEXT // 16:
         raise InputError(f"{where} holds {dataset.size:,} texts; write fewer")
+    if text.length is None and not _texts_are_whole(dataset, path):
+        raise InputError(f"{where} holds text that is damaged; write it again")
     values = dataset.asstr()[()]
     return values if isinstance(values, str) else np.asarray(values, dtype=object)
+
+
+def _texts_are_whole(dataset: Any, path: Path) -> bool:
+    """Whether every text of ``dataset`` is where it says. HDF5's own library runs without end where it is not.
+
+    A text is a reference (length, address of a heap, number in it); a heap is a row of objects, each with a header
+    (number, uses, nothing, size) and padded to 8 bytes; that of number 0 is the free space at its end. (HDF5 File
+    Format Specification, III.E: Global Heap.)
+    """
+    start = dataset.id.get_offset()
+    if start is None or dataset.file.id.get_create_plist().get_sizes() != (8, 8):
+        return False  # nobody writes names in chunks, or with addresses of another size
+    heaps: dict[int, dict[int, int]] = {}
+    with path.open("rb") as file:
+        file.seek(start)
+        table = file.read(16 * dataset.size)
+        if len(table) < 16 * dataset.size:
+            return False
+        for length, address, number in struct.iter_unpack("<IQI", table):
+            if length and address not in heaps:
+                heaps[address] = _heap(file, address, path.stat().st_size)
+            if length and heaps[address].get(number, 0) < length:
+                return False
+    return True
+
+
+def _heap(file: BinaryIO, address: int, end: int) -> dict[int, int]:
+    """The sizes of a heap's objects by number; none where it is damaged."""
+    if address + 16 > end:
+        return {}
+    file.seek(address)
+    signature, version, size = struct.unpack("<4sB3xQ", file.read(16))
+    if signature != b"GCOL" or version != 1 or not 16 <= size <= end - address:
+        return {}
+    sizes: dict[int, int] = {}
+    heap, place = file.read(size - 16), 0
+    while place + 16 <= len(heap):
+        number, held = struct.unpack_from("<H6xQ", heap, place)
+        if number == 0:
+            return sizes if place + held == len(heap) else {}
+        sizes[number] = held
+        place += 16 + (held + 7) // 8 * 8
+    return sizes if place <= len(heap) else {}

@@ -231,6 +231,16 @@ def test_damaged_files(edit: Callable[[Any], None], message: str, plain: Path) -
     assert message in refusal(edited(plain, edit))
 
 
+@pytest.mark.parametrize("place", [16, 24, 40, 48])
+def test_text_whose_heap_is_damaged(place: int, plain: Path) -> None:
+    """HDF5's own library would search it without end."""
+    data = bytearray(plain.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + place : heap + place + 8] = bytes(8) if place % 16 == 0 else b"\xff" * 8
+    plain.write_bytes(data)
+    assert "holds text that is damaged; write it again" in refusal(plain)
+
+
 def test_no_damage_is_a_fault_of_ours(plain: Path, written: Path, tmp_path: Path) -> None:
     """Bytes changed at random: another network, or a refusal, and nothing else."""
     rng = np.random.default_rng(1)
