@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from neurocompile.frontend.agreement import check
 from neurocompile.frontend.presentation import Imported, from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret, linear
@@ -99,8 +100,9 @@ def imported(example: Example) -> Imported:
     return from_module(example.model, shape, example.timesteps, "generated", batch=tuple(example.x.shape))
 
 
-def compare(example: Example, tally: Tally) -> Graph:
-    """The imported graph, whose layers gave what the framework's gave. Fails where one did not."""
+def compare(example: Example, tally: Tally, *, checked: bool = False) -> Graph:
+    """The imported graph, whose layers gave what the framework's gave. Fails where one did not. ``checked``: the package
+    comes to the same end when it compares the two itself."""
     ours = imported(example)
     graph = ours.graph
     series, _ = framework_series(example)
@@ -120,6 +122,8 @@ def compare(example: Example, tally: Tally) -> Graph:
         tally.fired += int((spikes[name] != 0).sum())
         tally.kinds.add(type(example.model.get_submodule(name)).__name__)
     if all(np.array_equal(trace.events[name], spikes[name]) for name in neurons):
+        if checked:
+            assert check(ours, samples) is None
         return graph
     assert not example.exact, differences(graph, trace.events, spikes)
     tally.differing += at_the_threshold(graph, samples, {name: spikes[name] for name in neurons})
