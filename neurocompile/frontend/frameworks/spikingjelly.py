@@ -193,6 +193,17 @@ def _element_wise_recurrent(call: Call) -> Any:
     return type(module).forward(module, *call.args, **call.kwargs)
 
 
+def _time_last(call: Call) -> Any:
+    """TLastSeqToANNContainer: stateless layers at every step of (N, ..., T)."""
+    module: Any = call.module
+    (x,) = arguments(call, "x_seq")
+    steps = x.movedim(-1, 0)
+    y = steps.flatten(0, 1)
+    for part in module:
+        y = part(y)
+    return y.unflatten(0, tuple(steps.shape[:2])).movedim(0, -1)
+
+
 def _dropout(call: Call) -> Any:
     return call.args[0]
 
@@ -233,6 +244,7 @@ TABLE: dict[str, Handler] = {
     # these two are LIFNode but for what training needs
     f"{_NEURON}.online_learning.OTTTLIFNode": _neuron(leaky),
     f"{_NEURON}.online_learning.SLTTLIFNode": _neuron(leaky),
+    f"{_LAYER}.container.TLastSeqToANNContainer": _time_last,
     f"{_LAYER}.container.LinearRecurrentContainer": _linear_recurrent,
     f"{_LAYER}.container.ElementWiseRecurrentContainer": _element_wise_recurrent,
     f"{_LAYER}.misc.VotingLayer": _voting,
