@@ -153,7 +153,7 @@ class Networks:
             if self.pick(False, False, True):
                 parts.append(nn.BatchNorm2d(channels))
             if min(size) > 1 and self.pick(False, True):
-                parts.append(nn.AvgPool2d(2))
+                parts.append(self.pick(nn.AvgPool2d(2), nn.MaxPool2d(2)))
                 size = tuple(each // 2 for each in size)
             return parts, (channels, *size)
         features, wide = self.pick(4, 6), int(np.prod(shape))

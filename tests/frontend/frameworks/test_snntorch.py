@@ -168,7 +168,7 @@ class Networks:
             if self.pick(False, True):
                 parts.append(nn.BatchNorm2d(channels))
             if not skip and min(size) > 1 and self.pick(False, True):
-                parts.append(nn.AvgPool2d(2))
+                parts.append(self.pick(nn.AvgPool2d(2), nn.MaxPool2d(2)))
                 size = tuple(each // 2 for each in size)
             return parts, (channels, *size), skip
         features = self.pick(4, 5)

@@ -136,7 +136,8 @@ class Networks:
     def behind(self, shape: tuple[int, ...]) -> tuple[list[nn.Module], tuple[int, ...]]:
         """What may follow a layer of neurons."""
         if len(shape) == 3 and min(shape[1:]) > 1 and self.pick(False, True):
-            return [layer.AvgPool2d(2, 2)], (shape[0], shape[1] // 2, shape[2] // 2)
+            pool = self.pick(layer.AvgPool2d(2, 2), layer.MaxPool2d(2, 2))
+            return [pool], (shape[0], shape[1] // 2, shape[2] // 2)
         return self.pick([], [layer.Dropout(0.2)]), shape
 
     def residual(self, shape: tuple[int, ...]) -> nn.Module:
