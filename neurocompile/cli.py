@@ -47,7 +47,11 @@ ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.
 @app.command()
 def build(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A checkpoint of neurocompile.snn.save, or a state dict with --model.")
+        Path,
+        typer.Argument(
+            help="A checkpoint of neurocompile.snn.save or of the papers' code, a state dict with --model, a NIR file, "
+            "or a network of lava-dl's."
+        ),
     ],
     target: Annotated[
         str, typer.Option(help="A target's name or YAML file; see `neurocompile targets`.")
@@ -101,6 +105,15 @@ def build(
     model: Annotated[str | None, typer.Option(help="package.module:factory, for a bare state dict.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="Shape of one sample, such as 1,8,8; with --model.")] = None,
     timesteps: Annotated[int | None, typer.Option(min=1, help="Time steps of one presentation.")] = None,
+    dt: Annotated[
+        float | None, typer.Option(help="Seconds per time step, for NIR files; what the file states if left out.")
+    ] = None,
+    conventions: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose neurons a NIR file means: nir, snntorch, spikingjelly, norse or sinabs; nir if left out."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The network's name; the checkpoint's if left out.")] = None,
     print_after: Annotated[
         str | None, typer.Option(help="Print the graph after this pass ('all': after each).")
@@ -145,6 +158,8 @@ def build(
             input_shape=_shape(input_shape),
             timesteps=timesteps,
             name=name,
+            dt=dt,
+            conventions=conventions,
             after_pass=watcher,
             progress=bars.task("measuring", "samples"),
         )

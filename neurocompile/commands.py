@@ -58,6 +58,8 @@ def build(
     input_shape: Shape | None = None,
     timesteps: int | None = None,
     name: str | None = None,
+    dt: float | None = None,
+    conventions: str | None = None,
     after_pass: driver.AfterPass | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -67,7 +69,13 @@ def build(
     if out is not None:
         check_free(out, force=force)
     source = driver.frontend().read_checkpoint(
-        checkpoint, model=model, input_shape=input_shape, timesteps=timesteps, name=name
+        checkpoint,
+        model=model,
+        input_shape=input_shape,
+        timesteps=timesteps,
+        name=name,
+        dt=dt,
+        conventions=conventions,
     )
     folder = default_folder(source.graph.name, chosen.name) if out is None else out
     check_free(folder, force=force)
