@@ -2,8 +2,9 @@
 
 A chip has no place for what stands between two somas: only synapses. So sums, concatenations and shared layers are
 distributed (``W(a + b) = Wa + Wb``, ``[V W](a, b) = Va + Wb``), each path from a source to a soma becomes a chain with
-exactly one weighted operator, and all that the path adds when nothing spikes becomes the soma's bias (or moves the
-threshold of a stateless one). What is delayed by as many steps as a presentation has never arrives, so it is left out.
+exactly one weighted operator (of two in a row the product), and all that the path adds when nothing spikes becomes the
+soma's bias (or moves the threshold of a stateless one). What is delayed by as many steps as a
+presentation has never arrives, so it is left out.
 """
 
 from __future__ import annotations
@@ -51,10 +52,16 @@ Path = tuple[str, tuple[tuple[str, int], ...]]
 #: a checkpoint is not trusted, and sums of sums can have as many paths as one likes
 _MOST_PATHS = 1024
 
+#: weights of a matrix that two layers become
+_MOST_MERGED = 1 << 22
+#: columns of it that are computed together, so that maps between the layers take little memory
+_AT_ONCE = 256
+
 
 @dataclass(frozen=True)
 class SplitProjections:
-    """GraphError where a path has two weighted layers with no neuron between, or cannot be one weighted operator."""
+    """GraphError where a path cannot be one weighted operator: two layers with no neuron between make one that is too
+    large."""
 
     name: ClassVar[str] = "split_projections"
 
@@ -236,24 +243,28 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
     if isinstance(last, Scale) and isinstance(node, (*MOVES, SumPool2d)):
         # a scale commutes with what only moves or sums values of one channel
         if isinstance(node, SumPool2d) and last.weight.ndim > 1:
-            raise GraphError(f"{where}: {name} pools values that {chain[-1][0]} scales one by one; swap the two")
+            _merge(chain, shapes, name, node, where)
+            return
         before = shapes[-1]
         scale_name, _ = pop()
         _append(chain, shapes, name, node, where)
         weight = last.weight if isinstance(node, SumPool2d) else _moved(last.weight, before, shapes[-1])
         _append(chain, shapes, scale_name, Scale(weight=weight), where)
         return
+    if isinstance(last, Scale) and isinstance(node, Conv2d) and last.weight.ndim > 1:
+        _merge(chain, shapes, name, node, where)
+        return
     if isinstance(last, Scale) and isinstance(node, (Conv2d, Linear, Scale)):
         before = shapes[-1]
         pop()
-        _append(chain, shapes, name, _after_scale(last, node, before, f"{where}: {name}"), where)
+        _append(chain, shapes, name, _after_scale(last, node, before), where)
         return
     weighted = [each for each, operator in chain if isinstance(operator, WEIGHTED)]
     if isinstance(last, MOVES) and isinstance(node, Scale) and weighted:
         behind = shapes[-1]
         move_name, _ = pop()
         _append(chain, shapes, name, Scale(weight=_moved(node.weight, behind, shapes[-1])), where)
-        push(move_name, last)
+        _append(chain, shapes, move_name, last, where)  # what came before it may end in a move now
         return
     if isinstance(last, (Conv2d, Linear)) and isinstance(node, Scale) and node.weight.ndim <= 1:
         factor = np.broadcast_to(node.weight, last.weight.shape[:1])
@@ -262,19 +273,64 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
         return
     if isinstance(last, Conv2d) and isinstance(node, SumPool2d):
         if any(node.padding):
-            raise GraphError(f"{where}: {name} pads by {node.padding} what {chain[-1][0]} gives; use padding=0 there")
+            _merge(chain, shapes, name, node, where)
+            return
         layer_name, _ = pop()
         push(layer_name, pooled_convolution(last, node))
         return
+    if isinstance(last, Conv2d) and isinstance(node, Conv2d) and _is_pointwise(node):
+        layer_name, _ = pop()
+        push(layer_name, _with_pointwise(last, node))
+        return
     if weighted and isinstance(node, WEIGHTED):
-        raise GraphError(
-            f"{where} goes through the weights of {weighted[0]} and {name} with no neuron between; "
-            "put a neuron there or merge the two layers"
-        )
+        _merge(chain, shapes, name, node, where)
+        return
     earlier = [each for each, operator in chain[:-1] if not isinstance(operator, Recurrent)]
     if isinstance(last, MOVES) and isinstance(node, (Conv2d, SumPool2d)) and earlier:
-        raise GraphError(f"{where}: {name} reads in another shape what {earlier[-1]} gives; put a neuron between")
+        _merge(chain, shapes, name, node, where)
+        return
     push(name, node)
+
+
+def _is_pointwise(node: Conv2d) -> bool:
+    """Whether it only mixes channels."""
+    plain = node.weight.shape[2:] == (1, 1) and node.groups == 1 and not any((*node.padding, *node.end_padding))
+    return plain and node.upsample == (1, 1)
+
+
+def _with_pointwise(layer: Conv2d, mixing: Conv2d) -> Conv2d:
+    """The one convolution that equals ``layer`` followed by ``mixing``: both parts of a separable one."""
+    outputs, per_group = len(layer.weight) // layer.groups, layer.weight.shape[1]
+    dense = np.zeros((len(layer.weight), per_group * layer.groups, *layer.weight.shape[2:]))
+    for group in range(layer.groups):
+        own = slice(group * outputs, (group + 1) * outputs)
+        dense[own, group * per_group : (group + 1) * per_group] = layer.weight[own]
+    stride = (layer.stride[0] * mixing.stride[0], layer.stride[1] * mixing.stride[1])
+    return replace(layer, weight=np.tensordot(mixing.weight[:, :, 0, 0], dense, 1), stride=stride, groups=1)
+
+
+def _merge(chain: list[Step], shapes: list[Shape], name: str, node: Node, where: str) -> None:
+    """What has no other form is one matrix: the product of the chain and ``node``, if that is not too large."""
+    first = int(bool(chain) and isinstance(chain[0][1], Recurrent))
+    source, target = shapes[first], node.output_shape(shapes[-1])
+    inputs, outputs = math.prod(source), math.prod(target)
+    if inputs * outputs > _MOST_MERGED:
+        raise GraphError(
+            f"{where} goes through {chain[-1][0]} and {name} with no neuron between; as one they have "
+            f"{outputs:,} x {inputs:,} weights, limit {_MOST_MERGED:,}: put a neuron between, or make them one layer"
+        )
+    weight = np.empty((outputs, inputs))
+    for start in range(0, inputs, _AT_ONCE):
+        ones = np.eye(inputs, dtype=np.float64)[start : start + _AT_ONCE].reshape(-1, *source)
+        for operator in (*(each for _, each in chain[first:]), node):
+            ones = linear(operator, ones)
+        weight[:, start : start + _AT_ONCE] = ones.reshape(len(ones), -1).T
+    del chain[first:], shapes[first + 1 :]
+    if len(source) > 1:
+        _append(chain, shapes, f"{name}.flat", Flatten(), where)
+    _append(chain, shapes, name, Linear(weight=weight), where)
+    if len(target) > 1:
+        _append(chain, shapes, f"{name}.shape", Reshape(shape=target), where)
 
 
 def _moved(weight: Array, before: Shape, after: Shape) -> Array:
@@ -284,7 +340,7 @@ def _moved(weight: Array, before: Shape, after: Shape) -> Array:
     return uniform(np.broadcast_to(per_channel(weight, before), before).reshape(after))
 
 
-def _after_scale(scale: Scale, node: Node, shape: Shape, where: str) -> Node:
+def _after_scale(scale: Scale, node: Node, shape: Shape) -> Node:
     """``node`` with ``scale``, which feeds it, in its weights. ``shape`` is what passes between them."""
     if isinstance(node, Scale):
         one, other = scale.weight, node.weight
@@ -292,8 +348,6 @@ def _after_scale(scale: Scale, node: Node, shape: Shape, where: str) -> Node:
             one, other = per_channel(one, shape), per_channel(other, shape)
         return Scale(weight=one * other)
     assert isinstance(node, (Conv2d, Linear))
-    if scale.weight.ndim > 1:
-        raise GraphError(f"{where} reads values that are scaled one by one; its kernel cannot hold that")
     factor = np.broadcast_to(scale.weight, shape[:1])
     return replace(scale_inputs(node, factor, np.zeros_like(factor)), bias=None)
 

@@ -13,6 +13,7 @@ from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
+    WEIGHTED,
     Add,
     AvgPool2d,
     AxonDelay,
@@ -248,44 +249,62 @@ def test_made_names_avoid_those_of_somas_and_encoders() -> None:
 
 
 CONV = Conv2d(weight=quarters(2, 2, 2, 2))
-REFUSED: list[tuple[tuple[Node, ...], str]] = [
-    (
-        (CONV, CONV),
-        "out: the path from direct goes through the weights of op0 and op1 with no neuron between; "
-        "put a neuron there or merge the two layers",
-    ),
-    ((CONV, Flatten(), Linear(weight=quarters(2, 18))), "weights of op0 and op2"),
-    (
-        (CONV, SumPool2d(kernel=(2, 2), stride=(1, 1), padding=(1, 0))),
-        r"out: the path from direct: op1 pads by \(1, 0\) what op0 gives; use padding=0 there",
-    ),
-    (
-        (Scale(weight=quarters(2, 4, 4)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
-        "op1 pools values that op0 scales one by one; swap the two",
-    ),
-    ((Scale(weight=quarters(2, 4, 4)), CONV), "op1 reads values that are scaled one by one; its kernel cannot hold"),
-    ((CONV, Scale(weight=quarters(2, 3, 3))), "weights of op0 and op1"),
-    ((CONV, Flatten(), Scale(weight=quarters(18))), "weights of op0 and op2"),
-    (
-        (SumPool2d(kernel=(2, 2), stride=(2, 2)), Reshape(shape=(2, 1, 4)), Conv2d(weight=quarters(2, 2, 1, 2))),
-        "out: the path from direct: op2 reads in another shape what op0 gives; put a neuron between",
-    ),
-    (
-        (Flatten(), Linear(weight=quarters(8, 32)), Reshape(shape=(2, 2, 2)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
-        "op3 reads in another shape what op1 gives",
-    ),
-]
 
 
-@pytest.mark.parametrize(("operators", "message"), REFUSED)
-def test_refusals(operators: tuple[Node, ...], message: str) -> None:
+def sequence(*operators: Node) -> Graph:
     nodes: list[Triple] = []
     source = "direct"
     for number, operator in enumerate(operators):
         nodes.append((f"op{number}", operator, (source,)))
         source = f"op{number}"
-    with pytest.raises(GraphError, match=message):
-        SplitProjections().run(net(*nodes, ("out", lif(), (source,)), shape=(2, 4, 4), stage="fused"))
+    return net(*nodes, ("out", lif(), (source,)), shape=(2, 4, 4), stage="fused")
+
+
+MERGED: list[tuple[Node, ...]] = [
+    (CONV, CONV),
+    (CONV, Flatten(), Linear(weight=quarters(2, 18))),
+    (CONV, SumPool2d(kernel=(2, 2), stride=(1, 1), padding=(1, 0))),
+    (Scale(weight=quarters(2, 4, 4)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
+    (Scale(weight=quarters(2, 4, 4)), CONV),
+    (CONV, Scale(weight=quarters(2, 3, 3))),
+    (CONV, Flatten(), Scale(weight=quarters(18))),
+    (SumPool2d(kernel=(2, 2), stride=(2, 2)), Reshape(shape=(2, 1, 4)), Conv2d(weight=quarters(2, 2, 1, 2))),
+    (Flatten(), Linear(weight=quarters(8, 32)), Reshape(shape=(2, 2, 2)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
+]
+
+
+@pytest.mark.parametrize("operators", MERGED)
+def test_what_has_no_other_form_is_one_matrix(operators: tuple[Node, ...]) -> None:
+    before = sequence(*operators)
+    after = SplitProjections().run(before)
+    verify(after)
+    assert_same(before, after, samples_of(before))
+    (population,) = populations(after)
+    (projection,) = population.projections
+    assert [type(node) for node in projection.operators if isinstance(node, WEIGHTED)] == [Linear]
+
+
+def test_both_parts_of_a_separable_convolution_are_one() -> None:
+    depthwise = Conv2d(weight=quarters(4, 1, 2, 2), bias=quarters(4), groups=2, stride=(2, 1), padding=(1, 0))
+    pointwise = Conv2d(weight=quarters(3, 4, 1, 1), bias=quarters(3), stride=(1, 2))
+    before = sequence(depthwise, pointwise)
+    after = SplitProjections().run(before)
+    assert_same(before, after, samples_of(before))
+    (population,) = populations(after)
+    weighted = population.projections[0].weighted
+    assert isinstance(weighted, Conv2d)
+    assert (weighted.groups, weighted.stride, weighted.padding) == (1, (2, 2), (1, 0))
+    assert not population.projections[0].operators[1:]
+
+
+def test_a_matrix_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurocompile.passes.projections._MOST_MERGED", 200)
+    with pytest.raises(
+        GraphError,
+        match="out: the path from direct goes through op0 and op1 with no neuron between; as one they have 8 x 32 "
+        "weights, limit 200: put a neuron between, or make them one layer",
+    ):
+        SplitProjections().run(sequence(CONV, CONV))
 
 
 def test_a_path_that_is_taken_often_is_one_chain() -> None:
