@@ -25,8 +25,10 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Soma,
     SumPool2d,
@@ -148,7 +150,19 @@ GRAMMAR: list[tuple[tuple[Node, ...], str]] = [
     ((Flatten(), Scale(weight=np.array(1.0)), Scale(weight=np.array(1.0))), "Flatten -> Scale -> Scale"),
     ((Add(), CONV), "Add -> Conv2d"),
     ((POOL, Add(), CONV), "SumPool2d -> Add -> Conv2d"),
+    ((POOL, Reshape(shape=(1, 1, 4)), CONV), "SumPool2d -> Reshape -> Conv2d"),
+    ((CONV, Reshape(shape=(1, 4)), Flatten()), "Conv2d -> Reshape -> Flatten"),
+    ((PadChannels(before=0, after=0), CONV), "PadChannels -> Conv2d"),
+    ((CONV, PadChannels(before=1, after=0), Flatten()), "Conv2d -> PadChannels -> Flatten"),
 ]
+
+
+def test_where_moves_may_stand() -> None:
+    conv = Conv2d(weight=np.ones((1, 1, 1, 1), np.int8), weight_bits=2)
+    dense = Linear(weight=np.ones((2, 4), np.int8), weight_bits=2)
+    line, part = Reshape(shape=(1, 4)), PadChannels(before=1, after=2)
+    verify(projected(Reshape(shape=(1, 1, 4)), POOL, conv, line, part, shape=(1, 2, 2)))
+    verify(projected(Reshape(shape=(1, 1, 4)), POOL, Flatten(), dense, Reshape(shape=(1, 2)), shape=(1, 2, 2)))
 
 
 @pytest.mark.parametrize(("operators", "chain"), GRAMMAR)
