@@ -66,6 +66,17 @@ def same(graph: Graph) -> Graph:
     return graph
 
 
+def sayable(graph: Graph) -> bool:
+    """Whether NIR has words for all nodes; it is refused, by name, where it has not."""
+    try:
+        to_nir(graph, dt=DT)
+    except GraphError as error:
+        unknown = graph.of_kind(MaxPool2d, Concat, ConvTranspose2d, Reshape)
+        assert any(f"{name}: NIR has no node for a {graph.node(name).kind}" in str(error) for name in unknown)
+        return False
+    return True
+
+
 def returns(graph: Graph, path: Path) -> list[str]:
     """Export and import ``graph``, in memory and through a file; the notes of the export."""
     assert read_nir(to_nir(graph, dt=DT))[0].hash == graph.hash
@@ -83,13 +94,16 @@ def returns(graph: Graph, path: Path) -> list[str]:
 def test_float_graphs_return_the_same(
     stage: Callable[[Graph], Graph], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    returns(stage(data.draw(networks())), tmp_path_factory.mktemp("nir") / "net.nir")
+    graph = stage(data.draw(networks()))
+    if sayable(graph):
+        returns(graph, tmp_path_factory.mktemp("nir") / "net.nir")
 
 
 @settings(max_examples=25)
 @given(graph=integer_networks())
 def test_integer_graphs_return_the_same(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> None:
-    returns(graph, tmp_path_factory.mktemp("nir") / "net.nir")
+    if sayable(graph):
+        returns(graph, tmp_path_factory.mktemp("nir") / "net.nir")
 
 
 # ------------------------------------------------------------------------------------------- what NIR itself says of it
@@ -122,6 +136,7 @@ def without_metadata(network: nir.NIRGraph) -> nir.NIRGraph:
 @given(data=st.data())
 def test_what_nir_says_gives_the_same_spikes(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     graph = data.draw(plain_networks())
+    assume(sayable(graph))
     samples = data.draw(samples_for(graph))
     notes = write_nir(SimpleNamespace(trained=graph, integer=graph), tmp_path_factory.mktemp("nir") / "net.nir", dt=DT)
     assume(not any("bias" in note for note in notes))
