@@ -337,7 +337,7 @@ def _rule(where: str, document: Mapping[Any, Any], learned: Mapping[str, Tensor]
     values = _values(where, "thresholds", thresholds, plan.layers)
     leaks = [_value(where, "leak", leak)] * plan.layers if one_leak else _values(where, "leak", leak, plan.layers)
     somas = list(zip(values, leaks, strict=True))
-    if own["threshold.t"]:
+    if learned:
         return _Rule(somas, DirectEncoder(limit=_LARGEST_NORMALISED))
     return _Rule(somas, PoissonEncoder(gain=plan.gain) if one_leak else DirectEncoder(), "fire_first")
 

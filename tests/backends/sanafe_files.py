@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,19 @@ def edges(document: dict[str, Any]) -> list[tuple[Address, Address, float, int]]
 
 
 def mappings(document: dict[str, Any]) -> dict[Address, tuple[str, str]]:
-    """(core, soma unit) of every neuron; each is mapped once."""
+    """(core, soma unit) of every neuron; each is mapped once, and no unit holds more than it can."""
     found: dict[Address, tuple[str, str]] = {}
+    load: Counter[tuple[str, str]] = Counter()
     for entry in document["mappings"]:
         ((key, attributes),) = entry.items()
         group, _, indices = key.partition(".")
-        core, soma = attributes[0]["core"], attributes[1]["soma"]
+        core, soma, dendrite = (attributes[at][kind] for at, kind in enumerate(("core", "soma", "dendrite")))
         for index in span(indices):
             assert (group, index) not in found
             found[group, index] = (core, soma)
+            load.update([(core, soma), (core, dendrite)])
+    for (_, unit), neurons in load.items():
+        assert neurons <= (1 if unit.startswith("input") else 1024)
     return found
 
 

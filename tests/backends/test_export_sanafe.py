@@ -193,7 +193,7 @@ def test_the_notes_say_how_to_run_it(tmp_path: Path) -> None:
     program = compiled(small())
     notes = write_sanafe(program, tmp_path / "x.yaml")
     text = "\n".join(notes)
-    assert "simulate 6 time steps for one sample, and reset the chip between samples" in text
+    assert "simulate 6 time steps for a sample, and make the chip anew for the next" in text
     assert "(features_1 1, features_1_2 2, n2 3)" in text
     assert "no sample came with the program, so en_coder is silent" in text
     assert "names of groups have no dots: en.coder is en_coder, features.1 is features_1_2, 2 is n2" in text
@@ -226,13 +226,36 @@ def test_tiles_and_cores_are_those_of_the_mapping(tmp_path: Path) -> None:
     where = sanafe_files.mappings(document)
     # 4 rows and 8 columns of 4 cores: tile 8 is that of row 1, column 0, and tile 1 that of row 0, column 1
     assert [where[name, 0] for name in ("features_1", "features_1_2", "n2")] == [
-        ("0.0", "lif"), ("1.3", "lif"), ("4.3", "lif"),
+        ("0.0", "lif[0]"), ("1.3", "lif[0]"), ("4.3", "lif[0]"),
     ]  # fmt: skip
     assert where["en_coder", 3] == ("0.4", "input[3]")
     architecture = document["architecture"]
     assert (architecture["attributes"]["width"], architecture["attributes"]["height"]) == (8, 4)
     assert [tile["name"] for tile in architecture["tile"]] == ["tile[0..0]", "tile[1..31]"]
     assert [core["name"] for core in architecture["tile"][0]["core"]] == ["core[0..3]", "host[0..0]"]
+
+
+def test_units_hold_so_many_neurons_and_no_more(tmp_path: Path) -> None:
+    """2 x 40 x 40 neurons on one core, and as many signed inputs."""
+    nodes = [
+        ("input", Input(shape=(1, 40, 40)), ()),
+        ("encoder", PoissonEncoder(), ("input",)),
+        ("conv", Conv2d(weight=quarters(2, 1, 1, 1)), ("encoder",)),
+        ("lif", lif(), ("conv",)),
+    ]
+    program = compiled(Graph("n", "traced", 2, nodes, ("lif",)))
+    write_sanafe(program, tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    where = sanafe_files.mappings(document)
+    assert [where["lif", index] for index in (0, 1023, 1024, 3199)] == [
+        ("0.0", "lif[0]"), ("0.0", "lif[0]"), ("0.0", "lif[1]"), ("0.0", "lif[3]"),
+    ]  # fmt: skip
+    assert [where["encoder", index] for index in (1023, 1024, 3199)] == [
+        ("0.4", "input[1023]"), ("0.5", "input[0]"), ("0.7", "input[127]"),
+    ]  # fmt: skip
+    first, host = document["architecture"]["tile"][0]["core"]
+    assert (first["soma"][0]["name"], host["name"]) == ("lif[0..3]", "host[0..3]")
+    assert host["soma"][0]["name"] == "input[0..1023]"
 
 
 def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
@@ -246,7 +269,7 @@ def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
     soma = core["soma"][0]["attributes"]
     assert soma["energy_access_neuron"] == pytest.approx(52e-12)
     assert soma["energy_access_neuron"] + soma["energy_update_neuron"] == pytest.approx(81e-12)
-    assert core["attributes"]["max_neurons_supported"] == 8192
+    assert core["attributes"]["max_neurons_supported"] == 32
     assert architecture["attributes"]["sync_model"] == "table"
     assert architecture["attributes"]["latency_sync"].keys() >= {1}
 
@@ -367,5 +390,5 @@ def test_one_step_networks_are_stateless(tmp_path: Path) -> None:
     assert program.integer.of_kind(Threshold)
     write_sanafe(program, tmp_path / "x.yaml")
     document = sanafe_files.read(tmp_path / "x.yaml")
-    assert sanafe_files.mappings(document)["out", 0] == ("0.0", "stateless")
+    assert sanafe_files.mappings(document)["out", 0] == ("0.0", "stateless[0]")
     assert {each["leak_decay"] for each in sanafe_files.neurons(document).values() if "leak_decay" in each} == {0.0}

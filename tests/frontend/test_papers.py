@@ -166,6 +166,12 @@ def test_parameters_of_every_shape_and_container() -> None:
     assert read_papers("x.pt", saved, name="n").hash == wanted.hash
     assert read_papers("x.pt", state, name="n", timesteps=6).hash == wanted.hash
     assert read_papers("x.pt", {**saved, "timesteps": 9}, name="n", timesteps=6).hash == wanted.hash
+    listed = {**saved, "state_dict": {key: value for key, value in state.items() if "threshold" not in key}}
+    assert read_papers("x.pt", listed, name="n").hash != wanted.hash  # lists are in double precision
+    again, first = (read_papers("x.pt", each, name="n").node("features.1") for each in (listed, saved))
+    assert isinstance(again, Neuron)
+    assert isinstance(first, Neuron)
+    assert (again.order, again.leaky_reset, again.threshold) == (first.order, first.leaky_reset, first.threshold)
     state["module.threshold.t0"] = torch.full((4, 32, 32), 0.5)
     each = read_papers("x.pt", saved, name="n").node("features.1")
     assert isinstance(each, Neuron)

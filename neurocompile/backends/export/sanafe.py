@@ -24,6 +24,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ import numpy as np
 import yaml
 
 from neurocompile.backends.export.base import Exportable
-from neurocompile.backends.export.sanafe_chip import architecture, mesh
+from neurocompile.backends.export.sanafe_chip import UNIT_NEURONS, architecture, mesh, soma_unit
 from neurocompile.backends.export.synapses import flat, synapses
 from neurocompile.errors import GraphError
 from neurocompile.ir.interpret import check_samples, encode
@@ -117,7 +118,7 @@ class _Export:
             f"{self.groups[each.name]} {each.soma.phase - _early(each.soma)}" for each in self.populations
         )
         notes = [
-            f"simulate {self._steps} time steps for one sample, and reset the chip between samples; what a group sends "
+            f"simulate {self._steps} time steps for a sample, and make the chip anew for the next; what a group sends "
             f"at step t of the sample stands at step t + its delay ({phases})",
             "outputs are the last potentials of the readouts, times 64",
         ]
@@ -159,9 +160,16 @@ class _Export:
 
     def _architecture(self) -> dict[str, Any]:
         profile = self.program.profile
-        neurons = sum(population.neurons for population in self.populations)
-        inputs = sum(len(source.factors) * source.size for source in self.sources) + len(self.biased)
-        return architecture(profile, _plain(profile.name), neurons, inputs, self.warnings)
+        held: Counter[int] = Counter()
+        for each in self.program.mapping.slices:
+            held[each.core] += each.neurons
+        inputs = sum(neurons for _, neurons in self._host_groups())
+        return architecture(profile, _plain(profile.name), max(held.values()), inputs, self.warnings)
+
+    def _host_groups(self) -> list[tuple[str, int]]:
+        """The groups on the host, and their neurons."""
+        inputs = [(self.groups[source.encoder], len(source.factors) * source.size) for source in self.sources]
+        return [*inputs, *((self._bias_group(population), 1) for population in self.biased)]
 
     def _bias_group(self, population: Population) -> str:
         return f"{self.groups[population.name]}__bias"
@@ -219,21 +227,22 @@ class _Export:
 
     def _mappings(self) -> Iterator[str]:
         columns, rows, per_tile = mesh(self.program.profile)
-        units = itertools.count()
-        for source in self.sources:
-            group = self.groups[source.encoder]
-            for index in range(len(source.factors) * source.size):
-                yield f'{group}.{index}: [core: "0.{per_tile}", soma: "input[{next(units)}]"]'
-        for population in self.biased:
-            yield f'{self._bias_group(population)}.0: [core: "0.{per_tile}", soma: "input[{next(units)}]"]'
+        host = itertools.count()
+        for group, neurons in self._host_groups():
+            for index in range(neurons):
+                core, unit = divmod(next(host), UNIT_NEURONS)
+                yield f'{group}.{index}: [core: "0.{per_tile + core}", soma: "input[{unit}]", dendrite: "dendrites[0]"]'
+        taken: Counter[int] = Counter()
         for population in self.populations:
-            unit = "stateless" if isinstance(population.soma, Threshold) else "lif"
+            group, soma = self.groups[population.name], soma_unit(population.soma)
             for each in self.program.mapping.of(population.name):
                 row, column = divmod(each.tile, columns)
                 # SANA-FE counts tiles column by column
                 address = f"{column * rows + row}.{each.core % per_tile}"
-                for start, stop in _runs(each, population.shape):
-                    yield f'{self.groups[population.name]}.{_range(start, stop)}: [core: "{address}", soma: {unit}]'
+                for start, stop, unit in _units(_runs(each, population.shape), taken[each.core]):
+                    place = f'[core: "{address}", soma: "{soma}[{unit}]", dendrite: "dendrites[{unit}]"]'
+                    yield f"{group}.{_range(start, stop)}: {place}"
+                taken[each.core] += each.neurons
 
 
 # ------------------------------------------------------------------------------------------------- what can be said
@@ -394,6 +403,17 @@ def _runs(each: CoreSlice, shape: Shape) -> list[tuple[int, int]]:
     indices = np.arange(math.prod(shape)).reshape(shape)[tuple(slice(*span) for span in each.box)].ravel()
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(indices, breaks)]
+
+
+def _units(runs: Iterable[tuple[int, int]], taken: int) -> Iterator[tuple[int, int, int]]:
+    """(start, stop, unit) of ``runs`` on a core whose units already hold ``taken`` neurons."""
+    for start, stop in runs:
+        while start < stop:
+            unit, used = divmod(taken, UNIT_NEURONS)
+            until = min(stop, start + UNIT_NEURONS - used)
+            yield start, until, unit
+            taken += until - start
+            start = until
 
 
 def _group(name: str, attributes: str) -> Iterator[str]:

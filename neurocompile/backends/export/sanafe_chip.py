@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from neurocompile.hardware.profile import Cost, Profile
+from neurocompile.ir.nodes import Soma, Threshold
+
+#: what one of SANA-FE's dendrites or LIF somas can hold; a core has as many as its neurons need
+UNIT_NEURONS = 1024
 
 #: what SANA-FE's own Loihi has; profiles do not say
 _LINK_BUFFERS = 16
@@ -22,24 +26,29 @@ def mesh(profile: Profile) -> tuple[int, int, int]:
     return topology.tile_columns.count, topology.tile_rows.count, topology.cores_per_tile.count
 
 
-def architecture(profile: Profile, name: str, neurons: int, inputs: int, warnings: list[str]) -> dict[str, Any]:
-    """The chip, and on its first tile one core more, "host", with a soma for each of ``inputs`` input neurons.
+def soma_unit(soma: Soma) -> str:
+    """The soma units of a core that compute this kind."""
+    return "stateless" if isinstance(soma, Threshold) else "lif"
 
-    ``neurons``: what a core takes where the profile has no limit. SANA-FE knows no unknown numbers: they become 0, and
-    ``warnings`` say so.
+
+def architecture(profile: Profile, name: str, neurons: int, inputs: int, warnings: list[str]) -> dict[str, Any]:
+    """The chip, and on its first tile as many cores more, "host", as ``inputs`` input neurons need.
+
+    ``neurons``: how many the fullest core holds; cores have units for so many. SANA-FE knows no unknown numbers: they
+    become 0, and ``warnings`` say so.
     """
     columns, rows, per_tile = mesh(profile)
     prices = _Prices(profile, warnings)
-    limit = profile.limits.neurons
-    most = neurons if limit is None else limit.count
-    host = _core("host[0..0]", inputs, _FREE, _FREE, [_soma(f"input[0..{inputs - 1}]", _FREE, _FREE, _FREE, "input")])
+    hosts = -(-inputs // UNIT_NEURONS)
+    each = min(inputs, UNIT_NEURONS)
+    free = [_soma(f"input[0..{each - 1}]", _FREE, _FREE, _FREE, "input")]  # an input soma holds one neuron
 
     def tile(span: str, *more: dict[str, Any]) -> dict[str, Any]:
         # made anew each time: what stands in two places would be written as a YAML alias, which SANA-FE does not read
-        core = prices.core(f"core[0..{per_tile - 1}]", most)
+        core = prices.core(f"core[0..{per_tile - 1}]", neurons)
         return {"name": f"tile[{span}]", "attributes": prices.hops(), "core": [core, *more]}
 
-    tiles = [tile("0..0", host)]
+    tiles = [tile("0..0", _core(f"host[0..{hosts - 1}]", each, _FREE, _FREE, free))]
     if columns * rows > 1:
         tiles.append(tile(f"1..{columns * rows - 1}"))
     attributes: dict[str, Any] = {"topology": "mesh", "width": columns, "height": rows}
@@ -91,7 +100,8 @@ class _Prices:
         stateless = self._price("events.neuron_update_stateless", events.stateless_update)
         spike = self._price("events.spike_out", events.spike_out)
         more = max(active[0] - visited[0], 0.0), max(active[1] - visited[1], 0.0)
-        somas = [_soma("lif", visited, more, spike), _soma("stateless", stateless, _FREE, spike)]
+        units = f"[0..{-(-neurons // UNIT_NEURONS) - 1}]"
+        somas = [_soma(f"lif{units}", visited, more, spike), _soma(f"stateless{units}", stateless, _FREE, spike)]
         axon_in = self._price("events.axon_in", events.axon_in)
         return _core(name, neurons, axon_in, self._price("events.synaptic_op", events.synaptic_op), somas)
 
@@ -106,7 +116,14 @@ def _core(name: str, neurons: int, axon_in: _Price, synapse: _Price, somas: list
         "synapse": [
             _unit("synapses", model="current_based", energy_process_spike=synapse[0], latency_process_spike=synapse[1])
         ],
-        "dendrite": [_unit("dendrites", model="accumulator_with_delay", energy_update=0.0, latency_update=0.0)],
+        "dendrite": [
+            _unit(
+                f"dendrites[0..{-(-neurons // UNIT_NEURONS) - 1}]",
+                model="accumulator_with_delay",
+                energy_update=0.0,
+                latency_update=0.0,
+            )
+        ],
         "soma": somas,
         "axon_out": [_unit("axons_out", energy_message_out=0.0, latency_message_out=0.0)],
     }
