@@ -355,7 +355,7 @@ SPIKINGJELLY = [
 ]
 
 _P = "tau_mem_inv=torch.tensor(4.), tau_syn_inv=torch.tensor(2.)"
-_LEAK = f"{_P}, v_leak=torch.tensor(-.25), v_reset=torch.tensor(-.5), v_th=torch.tensor(.5)"
+_LEAK = f"{_P}, v_leak=torch.tensor(.5), v_reset=torch.tensor(-.5), v_th=torch.tensor(1.)"
 _BOX = "tau_mem_inv=torch.tensor(4.)"
 _EXPONENTIAL = "its membrane follows an exponential or a square of itself; use LIF"
 _REFRACTORY = "it is silent for some steps behind a spike; use LIF"
