@@ -11,11 +11,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from neurocompile.errors import InputError, NeurocompileError
+
+if TYPE_CHECKING:
+    from neurocompile.passes.convert import Conversion
 
 app = typer.Typer(
     name="neurocompile",
@@ -44,7 +47,11 @@ ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.
 @app.command()
 def build(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A checkpoint of neurocompile.snn.save, or a state dict with --model.")
+        Path,
+        typer.Argument(
+            help="A checkpoint of neurocompile.snn.save or of the papers' code, a state dict with --model, a NIR file, "
+            "or a network of lava-dl's."
+        ),
     ],
     target: Annotated[
         str, typer.Option(help="A target's name or YAML file; see `neurocompile targets`.")
@@ -68,12 +75,45 @@ def build(
     calibration: Annotated[
         Path | None, typer.Option(help="Typical samples, for the quantizer and to scale analog input.")
     ] = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="The network is an ANN: turn its ReLUs into neurons. Needs --calibration samples."
+        ),
+    ] = False,
+    balance: Annotated[
+        str | None,
+        typer.Option(help="How --convert chooses thresholds: max, percentile or sequential; percentile if left out."),
+    ] = None,
+    balance_percentile: Annotated[
+        float | None, typer.Option(help="Of a layer's activations; 99.9 if left out. With --balance percentile.")
+    ] = None,
+    balance_per: Annotated[
+        str | None, typer.Option(help="One threshold per layer, or per channel; layer if left out. With --convert.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="How samples enter a converted network: direct or poisson; direct if left out."),
+    ] = None,
+    no_shift: Annotated[
+        bool,
+        typer.Option("--no-shift", help="With --convert: spike counts are cut off, not rounded (no bias of v/2T)."),
+    ] = False,
     reset: Annotated[
         str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="package.module:factory, for a bare state dict.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="Shape of one sample, such as 1,8,8; with --model.")] = None,
     timesteps: Annotated[int | None, typer.Option(min=1, help="Time steps of one presentation.")] = None,
+    dt: Annotated[
+        float | None, typer.Option(help="Seconds per time step, for NIR files; what the file states if left out.")
+    ] = None,
+    conventions: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose neurons a NIR file means: nir, snntorch, spikingjelly, norse or sinabs; nir if left out."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The network's name; the checkpoint's if left out.")] = None,
     print_after: Annotated[
         str | None, typer.Option(help="Print the graph after this pass ('all': after each).")
@@ -94,12 +134,16 @@ def build(
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
     if percentile is not None and quantizer != "percentile":
         raise InputError("--percentile is for --quantizer percentile; give both, or leave it out")
+    conversion = _conversion(
+        convert, balance=balance, percentile=balance_percentile, per=balance_per, encoder=encoder, no_shift=no_shift
+    )
     options = Options(
         bits=bits,
         reset_zero=reset == "zero",
         quantizer=cast("Any", quantizer),  # Options checks them
         scales=cast("Any", scales),
         percentile=PERCENTILE if percentile is None else percentile,
+        convert=conversion,
     )
     watcher = terminal.PassWatcher(pass_names(options), print_after, time_passes=time_passes)
     with Bars(quiet=quiet or as_json) as bars:
@@ -114,6 +158,8 @@ def build(
             input_shape=_shape(input_shape),
             timesteps=timesteps,
             name=name,
+            dt=dt,
+            conventions=conventions,
             after_pass=watcher,
             progress=bars.task("measuring", "samples"),
         )
@@ -274,6 +320,24 @@ def inspect(
 
 
 @app.command()
+def export(
+    program: ProgramFolder,
+    format_name: Annotated[str, typer.Option("--format", help="nir, netx, sanafe or json.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; beside the program's folder if left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write a program in the format of another tool."""
+    from neurocompile import commands, terminal
+
+    _emit(commands.export(program, format_name, out=out, force=force), as_json, quiet, terminal.show_export)
+
+
+@app.command()
 def profiles(
     name: Annotated[str | None, typer.Argument(help="A profile's name or YAML file: check it and show it.")] = None,
     as_json: Json = False,
@@ -324,6 +388,20 @@ def _root(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass
+
+
+def _conversion(wanted: bool, *, no_shift: bool, **choices: Any) -> Conversion | None:
+    from neurocompile.passes.convert import Conversion
+
+    given = {name: value for name, value in choices.items() if value is not None}
+    if not wanted:
+        for name in (*given, *(["no_shift"] if no_shift else [])):
+            flag = {"percentile": "balance-percentile", "per": "balance-per"}.get(name, name.replace("_", "-"))
+            raise InputError(f"--{flag} says how --convert works; give both, or leave it out")
+        return None
+    if "percentile" in given and given.get("balance", "percentile") != "percentile":
+        raise InputError("--balance-percentile is for --balance percentile; give both, or leave it out")
+    return Conversion(**given, shift=not no_shift)
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

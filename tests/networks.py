@@ -25,15 +25,18 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     DirectEncoder,
     Dropout,
     Flatten,
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     Pair,
@@ -48,14 +51,20 @@ from neurocompile.ir.populations import Population
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.delays import LowerDelays
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 
 #: from a traced graph to a spiking one
-LOWERING: tuple[Pass, ...] = (RemoveIdentity(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections())
+LOWERING: tuple[Pass, ...] = (
+    RemoveIdentity(), LowerDelays(), LowerTransposed(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(),
+    SplitProjections(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,11 @@ EXACT = ExactQuantize(
 class Builder:
     """Collects nodes and knows their shapes. Arrays come from ``rng``; choices are drawn, so that they shrink."""
 
-    def __init__(self, draw: DrawFn, rng: np.random.Generator, *, exact: bool, poisson: bool) -> None:
-        self.draw, self.rng, self.exact, self.poisson = draw, rng, exact, poisson
+    def __init__(self, draw: DrawFn, rng: np.random.Generator, steps: int, *, exact: bool, poisson: bool) -> None:
+        self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.depths: dict[str, int] = {}  # how many neurons are passed to get here; what comes back is left out
 
     def pick(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -90,6 +100,8 @@ class Builder:
             unique = f"{name}{count}"
         self.shapes[unique] = node.output_shape(*(self.shapes[source] for source in inputs))
         self.nodes[unique] = (node, inputs)
+        before = max((self.depths[source] for source in inputs), default=0)
+        self.depths[unique] = 0 if isinstance(node, Recurrent) else before + isinstance(node, Neuron)
         return unique
 
     def fractions(self, low: float, high: float, shape: Shape, step: float = 0.25) -> Array:
@@ -106,6 +118,15 @@ class Builder:
         """Sometimes an identity or a dropout behind ``source``."""
         node = self.pick(None, None, None, Identity(), Dropout())
         return source if node is None else self.add("nothing", node, source)
+
+    def late(self, source: str) -> str:
+        """Sometimes a delay behind ``source``: of one number of steps, or of one for each channel or neuron; not all
+        are so long that nothing ever arrives."""
+        shape = self.shapes[source]
+        if self.pick(True, True, True, False):
+            return source
+        steps = self.rng.integers(0, 4, self.pick((), shape[:1], shape))
+        return self.add("late", AxonDelay(steps=steps if steps.min() < self.steps else steps - steps.min()), source)
 
     def conv(self, source: str, channels: int | None = None, *, same: bool = False, kernel: Pair | None = None) -> str:
         """A convolution; ``same`` keeps height and width."""
@@ -155,6 +176,18 @@ class Builder:
         padding = self.pick((0, 0), (kernel[0] // 2, kernel[1] // 2)) if padded else (0, 0)
         return self.add("pool", AvgPool2d(kernel=kernel, stride=self.pick(kernel, (1, 1)), padding=padding), source)
 
+    def largest(self, source: str) -> str:
+        """A max pool, where an image is large enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or min(shape[1:]) < 3:
+            return source
+        kernel = self.pick((2, 2), (3, 2), (1, 2))
+        node = MaxPool2d(
+            kernel=kernel, stride=self.pick(kernel, (1, 1), (2, 2)), padding=self.pick((0, 0), (0, 1)),
+            dilation=self.pick((1, 1), (1, 1), (1, 2)),
+        )  # fmt: skip
+        return self.add("largest", node, source)
+
     def norm(self, source: str) -> str:
         """A batch norm whose factor is a power of two, of any sign, or zero."""
         channels = self.shapes[source][:1]
@@ -203,12 +236,23 @@ class Builder:
         name = self.add("neuron", node, source)
         if self.pick(False, False, True):
             self.bring_back(name, name)
+        if self.pick(False, False, True):
+            self.bring_back_far(name)
         return name
 
-    def bring_back(self, sender: str, soma: str) -> None:
+    def bring_back_far(self, sender: str) -> None:
+        """To an earlier neuron of the same shape, if there is one, as late as a chip needs it to be."""
+        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron)]
+        soma = self.pick(*(name for name in somas if self.shapes[name] == self.shapes[sender]))
+        self.bring_back(sender, soma, self.depths[sender] - self.depths[soma] + self.pick(1, 1, 2))
+
+    def bring_back(self, sender: str, soma: str, steps: int = 1) -> None:
         """A recurrent projection, from everyone to everyone of their vicinity or one to one."""
         shape = self.shapes[sender]
-        back = self.nothing(self.add("back", Recurrent(shape=shape), sender))
+        extra = self.rng.integers(0, 3, self.pick(shape[:1], shape))
+        mixed = self.pick(False, False, True) and extra.max() > extra.min()
+        axon_steps = extra - extra.min() if mixed else None
+        back = self.nothing(self.add("back", Recurrent(shape=shape, steps=steps, axon_steps=axon_steps), sender))
         if self.pick(True, False):
             weight = self.fractions(-2, 2, self.pick((), shape[:1], shape), 1.0 if self.exact else 0.25)
             back = self.add("scale", Scale(weight=weight), back)
@@ -221,10 +265,54 @@ class Builder:
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
 
+    def visual(self, source: str) -> str:
+        """conv -> [norm] -> neuron -> max pool -> [max pool]; of one time step the pool may stand before the neuron."""
+        if len(self.shapes[source]) != 3:
+            return self.layer(source)
+        x = self.conv(source, same=True)
+        x = self.norm(x) if self.pick(False, True) else x
+        if self.steps == 1 and self.pick(True, False):
+            x = self.largest(self.largest(self.nothing(x)) if self.pick(True, False) else x)
+            x = self.norm(x) if self.pick(False, True) else x
+            node = Neuron(
+                threshold=self.fractions(0.25, 3, self.pick((), self.shapes[x][:1])),
+                bias=self.fractions(-1, 1, self.pick((), self.shapes[x][:1])),
+                compare=self.pick("above", "at_or_above"),
+            )  # fmt: skip
+            return self.add("neuron", node, x)
+        x = self.largest(self.nothing(self.neuron(x, plain=True)))
+        x = self.largest(x) if self.pick(False, False, True) else x
+        return self.layer(self.norm(x) if self.pick(False, False, True) else x)
+
+    def enlarged(self, source: str) -> str:
+        """[join ->] transposed convolution -> [norm] [pool] -> neuron, where an image is small enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or math.prod(shape) > 64:
+            return self.layer(source)
+        x = self.norm(source) if self.pick(False, False, True) else source
+        kernel, dilation = self.pick((2, 2), (3, 2), (4, 4), (1, 1)), self.pick((1, 1), (1, 1), (2, 1))
+        stride = self.pick((2, 2), (1, 2), (2, 3))
+        sizes = [
+            step * (size - 1) + d * (k - 1) + 1
+            for step, size, d, k in zip(stride, shape[1:], dilation, kernel, strict=True)
+        ]
+        pads = self.pick((0, 0), (1, 1), (1, 0))
+        padding = tuple(pad if size > 2 * pad else 0 for pad, size in zip(pads, sizes, strict=True))
+        groups = self.pick(1, 2) if shape[0] % 2 == 0 else 1
+        weight = self.weights((shape[0], self.pick(1, 2), *kernel))
+        node = ConvTranspose2d(
+            weight=weight, bias=self.pick(None, self.fractions(-1, 1, (weight.shape[1] * groups,))),
+            stride=stride, padding=(padding[0], padding[1]), output_padding=self.pick((0, 0), (0, 1)),
+            dilation=dilation, groups=groups,
+        )  # fmt: skip
+        x = self.add("enlarged", node, self.nothing(x))
+        x = self.norm(x) if self.pick(False, True) else x
+        return self.neuron(self.pool(x, padded=False) if self.pick(False, False, True) else x)
+
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
         image = len(self.shapes[source]) == 3
-        x = self.nothing(source)
+        x = self.nothing(self.late(source))
         if image and self.pick(False, True):
             x = self.pool(x, padded=True)
         convolve = image and self.pick(True, True, False)
@@ -295,6 +383,7 @@ class Builder:
         if len(self.shapes[source]) != 3:
             return self.layer(source)
         channels = self.shapes[source][0]
+        source = self.late(source)
         x = self.conv(source, channels, same=True)
         if self.pick(False, True):
             x = self.neuron(x)
@@ -334,14 +423,15 @@ def networks(
 ) -> Graph:
     """A traced graph; see the module. ``readout``: whether it ends in one (None: either)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    build = Builder(draw, rng, exact=exact, poisson=poisson)
+    steps = timesteps or draw(st.sampled_from((1, 2, 3, 4, 6)))
+    build = Builder(draw, rng, steps, exact=exact, poisson=poisson)
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
     for _ in range(build.pick(*range(1, depth + 1), 0)):
         x = build.pick(
             build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
-            build.unfolded,
+            build.unfolded, build.visual, build.enlarged,
         )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):
@@ -354,7 +444,6 @@ def networks(
     somas = [name for name, (node, _) in build.nodes.items() if isinstance(node, Neuron) and name not in outputs]
     if somas and build.pick(False, False, True):
         outputs.append(build.pick(*somas))
-    steps = timesteps or build.pick(1, 2, 3, 4, 6)
     triples = [(name, node, inputs) for name, (node, inputs) in build.nodes.items()]
     return Graph("generated", "traced", steps, triples, tuple(outputs))
 

@@ -68,7 +68,7 @@ class Activity:
     its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
     ``active``: per soma that keeps state (T > 1), its neurons' active updates: the steps in which an event arrived
     within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
-    own leaves an update inactive. A recurrent event arrives at the step after; one that would arrive when the next
+    own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
     sample has begun is dropped, and makes no update active.
     ``data`` says what the samples were.
     """
@@ -221,7 +221,7 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
         for start in range(0, samples, batch):
             span = slice(start, min(start + batch, samples))
             first, *others = (
-                reached(projection, _in_turn(_one_later(source[span]) if projection.recurrent else source[span]))
+                reached(projection, _in_turn(projection.arriving(source[span])))
                 for projection, source in zip(population.projections, sources, strict=True)
             )
             arrived = functools.reduce(np.logical_or, others, first)
@@ -230,11 +230,6 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
                 total += _count(_in_turn(fired[population.name][span]) & ~arrived)
         counts[population.name] = np.where(bias, samples * graph.timesteps, total)
     return counts
-
-
-def _one_later(values: Array) -> Array:
-    """(N, T, *shape): what was there at the step before, nothing at the first."""
-    return np.concatenate([np.zeros_like(values[:, :1]), values[:, :-1]], axis=1)
 
 
 def _in_turn(values: Array) -> Array:

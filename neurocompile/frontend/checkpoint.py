@@ -13,10 +13,15 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.frontend import papers
 from neurocompile.frontend.agreement import check
+from neurocompile.frontend.netx import is_netx, read_netx
+from neurocompile.frontend.nir import CONVENTIONS, is_nir, read_nir
 from neurocompile.frontend.presentation import Imported, from_module
+from neurocompile.frontend.slayer import is_slayer, read_slayer
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
+from neurocompile.snn.checkpoint import from_document, load_document
 
 #: samples on which a network is compared with what was read of it
 _FEW = 4
@@ -39,13 +44,30 @@ def read_checkpoint(
     input_shape: Shape | None = None,
     timesteps: int | None = None,
     name: str | None = None,
+    dt: float | None = None,
+    conventions: str | None = None,
 ) -> Source:
-    """Read our own checkpoint, or a bare state dict where ``model`` ("package.module:factory") makes the network.
+    """Read our own checkpoint, one of the papers' code (see ``papers``), an HDF5 file of lava-dl's or NIR's (which its
+    contents tell), or a bare state dict where ``model`` ("package.module:factory") makes the network.
 
-    ``timesteps`` overrides what our checkpoint says; a bare state dict needs it and ``input_shape``.
+    ``timesteps`` overrides what our checkpoint says; a bare state dict needs it and ``input_shape``. ``dt`` (seconds
+    per time step) and ``conventions`` (of ``nir.CONVENTIONS``) are for NIR, which has time constants and no steps.
     """
+    if is_netx(path):  # whatever is HDF5
+        if model is not None:
+            raise InputError(f"{path} is HDF5, which has its own architecture; drop --model {model}")
+        if is_nir(path):
+            return _read_nir(path, timesteps, dt, name, input_shape, conventions)
+        _only_for_nir(str(path), dt, conventions)
+        return Source(read_netx(path, timesteps=timesteps, name=name, input_shape=input_shape), None)
+    _only_for_nir(str(path), dt, conventions)
     if model is None:
-        checkpoint = snn.load(path)
+        document = load_document(path)
+        if papers.recognise(document):
+            called = name or path.stem
+            graph = papers.read_papers(str(path), document, input_shape=input_shape, timesteps=timesteps, name=called)
+            return Source(graph, None)
+        checkpoint = from_document(path, document)
         shape = tuple(checkpoint.input_shape)
         if input_shape is not None and input_shape != shape:
             raise InputError(
@@ -64,9 +86,27 @@ def read_checkpoint(
         snn.load_into(module, state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    if is_slayer(module):
+        return Source(read_slayer(module, input_shape, timesteps, name or path.stem), None)
     imported = from_module(module, input_shape, timesteps, name or path.stem)
     few = np.random.default_rng(0).random((_FEW, *input_shape), np.float32)
     return Source(imported.graph, None, _checked(imported, few))
+
+
+def _read_nir(
+    path: Path, timesteps: int | None, dt: float | None, name: str | None, shape: Shape | None, conventions: str | None
+) -> Source:
+    if conventions is not None and conventions not in CONVENTIONS:
+        raise InputError(f"--conventions is {conventions!r}; choose one of {', '.join(CONVENTIONS)}")
+    chosen = CONVENTIONS[conventions or "nir"]
+    graph, notes = read_nir(path, timesteps=timesteps, dt=dt, name=name, input_shape=shape, conventions=chosen)
+    return Source(graph, None, tuple(notes))
+
+
+def _only_for_nir(what: str, dt: float | None, conventions: str | None) -> None:
+    for option, value in (("--dt", dt), ("--conventions", conventions)):
+        if value is not None:
+            raise InputError(f"{option} is for NIR files, and {what} is none; leave it out")
 
 
 def read_module(module: nn.Module, example_input: object, timesteps: int, name: str) -> Source:
@@ -83,6 +123,9 @@ def read_module(module: nn.Module, example_input: object, timesteps: int, name: 
         raise InputError(
             f"example_input has shape {samples.shape}; give a batch (N, features) or (N, channels, height, width)"
         )
+    if is_slayer(module):
+        shape = samples.shape[1:-1] if samples.ndim > 2 and samples.shape[-1] == timesteps else samples.shape[1:]
+        return Source(read_slayer(module, shape, timesteps, name, example_input=samples), None)
     imported = from_module(module, samples.shape[1:], timesteps, name, batch=samples.shape)
     calibration = imported.layout.samples(samples, timesteps)
     return Source(imported.graph, calibration, _checked(imported, calibration[:_FEW]))

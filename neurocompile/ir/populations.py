@@ -2,7 +2,7 @@
 
 From the "spiking" stage on, every projection is one chain with the grammar
 
-    encoder or spiking soma -> [Recurrent] -> [Delay] -> Reshape? -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale
+    encoder or spiking soma -> [Recurrent | Delay] -> Reshape? -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale
         -> Flatten? -> PadChannels? -> soma
 
 where a Reshape may stand for any Flatten, but none between pools and a Conv2d,
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
@@ -34,6 +36,7 @@ from neurocompile.ir.nodes import (
     Scale,
     Shape,
     Soma,
+    per_channel,
 )
 
 
@@ -48,14 +51,37 @@ class Projection:
     nodes: tuple[Node, ...]
 
     @property
+    def past(self) -> Recurrent | None:
+        """The node that makes it carry spikes of earlier steps of the same presentation."""
+        return next((node for node in self.nodes if isinstance(node, Recurrent)), None)
+
+    @property
     def recurrent(self) -> bool:
-        """Whether it carries the spikes of the step before, of the same presentation."""
-        return any(isinstance(node, Recurrent) for node in self.nodes)
+        """Whether it carries spikes of earlier steps, so that it may lead back."""
+        return self.past is not None
 
     @property
     def steps(self) -> int:
-        """The time steps that a spike takes: 0 before retiming, but 1 where it is recurrent."""
-        return self.recurrent + sum(node.steps for node in self.nodes if isinstance(node, Delay))
+        """The time steps that a spike takes at least: before retiming those in the network, then those on the chip."""
+        if self.past is not None:
+            return self.past.steps + self.past.wait
+        return sum(node.steps for node in self.nodes if isinstance(node, Delay))
+
+    @property
+    def most_steps(self) -> int:
+        """The time steps that a spike takes at most: neurons of one source may have different delays."""
+        return self.steps + (self.past.longest - self.past.steps if self.past else 0)
+
+    def arriving(self, sent: Array) -> Array:
+        """Of what the source has ``sent`` in presentations (N, T, *source_shape), what arrives at which step."""
+        if self.past is None:
+            return sent
+        arrived, timesteps = np.zeros_like(sent), sent.shape[1]
+        delays = np.broadcast_to(per_channel(self.past.delays, self.source_shape), self.source_shape)
+        for delay in np.unique(delays[delays < timesteps]):
+            neurons = (slice(None), slice(None), delays == delay)
+            arrived[:, delay:][neurons] = sent[:, : timesteps - delay][neurons]
+        return arrived
 
     @property
     def operators(self) -> tuple[Node, ...]:

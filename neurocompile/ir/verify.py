@@ -12,9 +12,11 @@ from neurocompile.ir.nodes import (
     WEIGHTED,
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -22,15 +24,16 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Node,
     PadChannels,
     Readout,
     Recurrent,
+    Relu,
     Reshape,
     Scale,
     Soma,
     SumPool2d,
-    magnitude,
 )
 from neurocompile.ir.populations import populations
 
@@ -40,8 +43,11 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
+    "traced": (
+        *(*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
+        *(BatchNorm, Dropout, Identity, MaxPool2d, ConvTranspose2d),
+    ),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
     "spiking": _SPIKING,
     "integer": _SPIKING,
     "mapped": (*_SPIKING, Delay),
@@ -63,6 +69,8 @@ def verify(graph: Graph) -> None:
 def _check_kinds(graph: Graph) -> None:
     legal = LEGAL[graph.stage]
     for name, node in graph.items():
+        if isinstance(node, Relu) and Relu not in legal:
+            raise GraphError(f"{name}: a ReLU is not legal at stage {graph.stage!r}; build with --convert")
         if not isinstance(node, legal):
             raise GraphError(f"{name}: {node.kind} is not legal at stage {graph.stage!r}")
 
@@ -79,10 +87,14 @@ def _check_ends(graph: Graph) -> None:
             raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
     for name in graph.of_kind(Recurrent):
         (source,) = graph.inputs(name)
-        if not isinstance(graph.node(source), SPIKING):
+        if not isinstance(graph.node(source), (*SPIKING, *ENCODERS)):
             raise GraphError(
-                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron itself"
+                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron or an "
+                "encoder itself"
             )
+        node = graph.node(name)
+        if isinstance(node, Recurrent) and node.wait and graph.stage != "mapped":
+            raise GraphError(f"{name}: it waits {node.wait} steps in chip time, which the retime pass is yet to make")
     if not graph.outputs:
         raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
     for output in graph.outputs:
@@ -107,7 +119,7 @@ def _check_projections(graph: Graph) -> None:
             if not _GRAMMAR.fullmatch("".join(_LETTERS.get(kind, "?") for kind in kinds)):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
-                    "it must be [Recurrent] [Delay] Reshape? SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten? "
+                    "it must be [Recurrent | Delay] Reshape? SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten? "
                     "PadChannels?"
                 )
             if getattr(projection.weighted, "bias", None) is not None:
@@ -119,7 +131,7 @@ _LETTERS = {
     "Recurrent": "R", "Delay": "D", "Flatten": "F", "Reshape": "F", "SumPool2d": "S", "Conv2d": "C", "Linear": "L",
     "Scale": "L", "PadChannels": "P",
 }  # fmt: skip
-_GRAMMAR = re.compile("R?D?F?(S*C|S*F?L)F?P?")
+_GRAMMAR = re.compile("[RD]?F?(S*C|S*F?L)F?P?")
 
 
 def _check_integers(graph: Graph) -> None:
@@ -132,13 +144,12 @@ def _check_integers(graph: Graph) -> None:
         if isinstance(node, WEIGHTED):
             if node.weight_bits is None:
                 raise GraphError(f"{name}: weight_bits is not declared")
-            # one bit means {-1, +1}, which two's complement would call two
-            limit = max(1, (1 << (node.weight_bits - 1)) - 1)
-            largest = magnitude(node.weight)
-            if largest > limit:
-                raise GraphError(
-                    f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"
-                )
+            # two's complement; but one bit means {-1, +1}
+            half = 1 << (node.weight_bits - 1)
+            low, high = (-half, half - 1) if node.weight_bits > 1 else (-1, 1)
+            if node.weight.min() < low or node.weight.max() > high:
+                worst = int(node.weight.min() if node.weight.min() < low else node.weight.max())
+                raise GraphError(f"{name}: a weight of {worst} does not fit {node.weight_bits} bits ({low} to {high})")
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
         if isinstance(node, DirectEncoder) and node.scale is None:
@@ -146,13 +157,14 @@ def _check_integers(graph: Graph) -> None:
 
 
 def _check_phases(graph: Graph) -> None:
-    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, of which there
-    is at least one. A recurrent projection brings it for the soma's next step: phase(source) + steps - 1."""
+    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, less those that
+    it is late by in the network itself. On its way it is for at least one step."""
     for population in populations(graph):
         for projection in population.projections:
             source = graph.node(projection.source)
             start = source.phase if isinstance(source, SPIKING) else 0
-            if projection.steps < 1 or start + projection.steps - projection.recurrent != population.soma.phase:
+            late = projection.past.steps if projection.past else 0
+            if projection.steps < 1 or start + projection.steps - late != population.soma.phase:
                 raise GraphError(
                     f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} "
                     f"(phase {start}) arrive after {projection.steps} steps; run the retime pass"

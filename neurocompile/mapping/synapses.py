@@ -10,7 +10,8 @@ How synapses are stored. A message names a *list* of synapses in its target core
   kernel positions x the box's output channels. A ``Scale`` of one weight per channel: one entry per channel;
 * anything else: per source neuron that reaches the box one list, of its synapses there. The neurons of one pooling
   window point at one list;
-* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares.
+* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares;
+* neurons of one channel with different delays: the same, since a delay is stored with the synapses.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ from neurocompile.ir.populations import Projection
 #: a half-open range for each axis of a soma's shape
 Box = tuple[tuple[int, int], ...]
 
-#: kernel, stride, padding and dilation along one axis
-_Window = tuple[int, int, int, int]
+#: kernel, stride, padding, dilation, upsample and end_padding along one axis
+_Window = tuple[int, int, int, int, int, int]
 
 
 def full_box(shape: Shape) -> Box:
@@ -96,7 +97,7 @@ def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
     regions = geometry.regions(box)
     if _shares(geometry, profile):
         return _tally([(geometry.kernels(regions), *(axis.phases for axis in geometry.axes))])
-    if geometry.pools_overlap:
+    if geometry.own_lists:
         return _tally([geometry.reach(region) for region in regions])
     return _tally([geometry.pooled_reach(region) for region in regions])
 
@@ -172,10 +173,12 @@ class _Geometry:
     groups: int
     axes: tuple[_Axis, ...]
     one_kernel: bool  # weights do not depend on the position
+    delays_differ: bool  # those of one channel's neurons
 
     @property
-    def pools_overlap(self) -> bool:
-        return any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
+    def own_lists(self) -> bool:
+        """Whether each source neuron needs a list of its own."""
+        return self.delays_differ or any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
 
     def fed(self, box: Box) -> Box:
         """The part of a soma's box that the projection feeds, as a box of ``sums``; its first range may be empty."""
@@ -232,10 +235,12 @@ def _geometry(projection: Projection) -> _Geometry:
         source = before[0].output_shape(source)
     axes = []
     for index, extent in enumerate(source[1:]):
-        windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1) for pool in pools)
-        last: _Window | None = None if isinstance(node, Linear) else (1, 1, 0, 1)
+        windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1, 1, 0) for pool in pools)
+        last: _Window | None = None if isinstance(node, Linear) else (1, 1, 0, 1, 1, 0)
         if isinstance(node, Conv2d):
-            last = (node.weight.shape[2 + index], node.stride[index], node.padding[index], node.dilation[index])
+            fields = (node.stride, node.padding, node.dilation, node.upsample, node.end_padding)
+            stride, padding, dilation, upsample, end = (field[index] for field in fields)
+            last = (node.weight.shape[2 + index], stride, padding, dilation, upsample, end)
         axes.append(_axis(extent, windows, last))
     shape = projection.source_shape
     for each in before:
@@ -254,7 +259,8 @@ def _geometry(projection: Projection) -> _Geometry:
         else:
             sums = each.output_shape(sums)
     grid = (outputs, *(axis.paths.shape[0] for axis in axes))
-    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel)
+    delays_differ = projection.past is not None and projection.past.delays.ndim > 1
+    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel, delays_differ)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -264,24 +270,26 @@ def _axis(size: int, pools: tuple[_Window, ...], last: _Window | None) -> _Axis:
     for window in pools:
         pool = _window_paths(pool.shape[0], window) @ pool
     pooled = pool.shape[0]
-    kernel, stride, padding, dilation = last or (pooled, 1, 0, 1)
+    kernel, stride, padding, dilation, upsample, _ = last = last or (pooled, 1, 0, 1, 1, 0)
     counts = np.bincount(np.arange(kernel) * dilation % stride, minlength=stride)
-    positions = counts[(np.arange(pooled) + padding) % stride] @ pool
-    paths = _window_paths(pooled, (kernel, stride, padding, dilation))
-    return _Axis(pool, paths, counts[counts > 0], positions, paths @ pool)
+    positions = counts[(np.arange(pooled) * upsample + padding) % stride] @ pool
+    paths = _window_paths(pooled, last)
+    phases = counts[np.unique((np.arange(stride) * upsample + padding) % stride)]
+    return _Axis(pool, paths, phases[phases > 0], positions, paths @ pool)
 
 
 def _window_paths(size: int, window: _Window) -> Array:
     """(positions of the window, size): 1 where the window covers the element."""
-    kernel, stride, padding, dilation = window
-    outputs = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    kernel, stride, padding, dilation, upsample, end = window
+    extent = (size - 1) * upsample + 1 + end
+    outputs = (extent + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     covered = np.arange(outputs)[:, None] * stride - padding + np.arange(kernel) * dilation
-    matrix: Array = (covered[:, :, None] == np.arange(size)).sum(axis=1)
+    matrix: Array = (covered[:, :, None] == np.arange(size) * upsample).sum(axis=1)
     return matrix
 
 
 def _shares(geometry: _Geometry, profile: Profile) -> bool:
-    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.pools_overlap
+    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.own_lists
 
 
 def _regions(box: Box, shape: Shape, grid: Shape) -> list[Box]:

@@ -3,8 +3,7 @@
 A chip has no place for what stands between two somas: only synapses. So sums, concatenations and shared layers are
 distributed (``W(a + b) = Wa + Wb``, ``[V W](a, b) = Va + Wb``), each path from a source to a soma becomes a chain with
 exactly one weighted operator, and all that the path adds when nothing spikes becomes the soma's bias (or moves the
-threshold of a stateless one). Where there is one time step only, nothing ever comes through a recurrent connection, so
-it is left out.
+threshold of a stateless one). What is delayed by as many steps as a presentation has never arrives, so it is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from neurocompile.ir.nodes import (
     WEIGHTED,
     Add,
     Array,
+    AxonDelay,
     Concat,
     Conv2d,
     Flatten,
@@ -82,20 +82,24 @@ class SplitProjections:
                 ends.append(end)
             if not ends:
                 raise GraphError(
-                    f"{soma}: only recurrent connections feed it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections feed it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
             feeding = ends[0] if len(ends) == 1 else add(f"{soma}.sum", Add(), tuple(ends))
             nodes[soma] = (_with_bias(node, resting[graph.inputs(soma)[0]]), (feeding,))
         read = {source for _, inputs in nodes.values() for source in inputs}
-        for soma in graph.of_kind(*SPIKING):
+        for soma in graph.of_kind(*ENCODERS, *SPIKING):
             if soma not in read and soma not in graph.outputs:
                 raise GraphError(
-                    f"{soma}: only recurrent connections read it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections read it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
         triples = ((name, node, inputs) for name, (node, inputs) in nodes.items())
         return Graph(graph.name, "spiking", graph.timesteps, triples, graph.outputs)
+
+
+def _steps(graph: Graph) -> str:
+    return "one time step" if graph.timesteps == 1 else f"{graph.timesteps} time steps"
 
 
 def _paths(graph: Graph) -> dict[str, Counter[Path]]:
@@ -105,8 +109,10 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
         if isinstance(node, (*ENCODERS, *SPIKING)):
             paths[name] = Counter({(name, ()): 1})
         elif isinstance(node, Recurrent):
-            (soma,) = graph.inputs(name)
-            paths[name] = Counter({(soma, ((name, 0),)): 1} if graph.timesteps > 1 else {})
+            (source,) = graph.inputs(name)
+            paths[name] = Counter({(source, ((name, 0),)): 1} if node.steps < graph.timesteps else {})
+        elif isinstance(node, AxonDelay):
+            raise GraphError(f"{name}: a delay stands among the synapses; run lower_delays before split_projections")
         elif not isinstance(node, (Input, Soma)):
             arriving: Counter[Path] = Counter()
             for place, feeding in enumerate(graph.inputs(name)):
@@ -126,8 +132,9 @@ def _one_weighted(graph: Graph, soma: str, source: str, steps: tuple[tuple[str, 
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
     where = f"{soma}: the path from {source}"
-    if steps and isinstance(graph.node(steps[0][0]), Recurrent):
-        _append(chain, shapes, steps[0][0], graph.node(steps[0][0]), where)
+    past = graph.node(steps[0][0]) if steps else None
+    if isinstance(past, Recurrent):
+        _append(chain, shapes, steps[0][0], _within(past, graph.timesteps), where)
         steps = steps[1:]
     if count > 1:
         _append(chain, shapes, f"{source}.to.{soma}", Scale(weight=np.array(float(count))), where)
@@ -197,6 +204,13 @@ class _Part:
             dense[own, group * per_group : (group + 1) * per_group] = weight[own]
         start = self.first - low * per_group
         return replace(node, weight=dense[:, start : start + channels], groups=1, bias=None), part
+
+
+def _within(past: Recurrent, timesteps: int) -> Recurrent:
+    """No delay is longer than a presentation: spikes that never arrive need not be remembered for longer."""
+    if past.axon_steps is None:
+        return past
+    return replace(past, axon_steps=np.minimum(past.axon_steps.astype(np.int64), timesteps - past.steps))
 
 
 def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where: str) -> None:

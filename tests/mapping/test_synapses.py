@@ -20,9 +20,11 @@ from neurocompile.ir.nodes import (
     Delay,
     DirectEncoder,
     Flatten,
+    Node,
     PadChannels,
     PoissonEncoder,
     Readout,
+    Recurrent,
     Reshape,
     Scale,
     SumPool2d,
@@ -110,25 +112,27 @@ def _slow_shared(
         rows = [row - first for row in rows if first <= row < first + int(np.prod(grid))]
     outputs = {row // int(np.prod(grid[1:])) for row in rows}
     if isinstance(node, Conv2d):
-        kernel, stride, padding, dilation, groups = (
-            node.weight.shape[2:],
-            node.stride,
-            node.padding,
-            node.dilation,
-            node.groups,
-        )
+        kernel, stride, padding, dilation = node.weight.shape[2:], node.stride, node.padding, node.dilation
+        groups, apart = node.groups, node.upsample
     else:
-        kernel, stride, padding, dilation, groups = (1, 1), (1, 1), (0, 0), (1, 1), shape[0]
+        kernel, stride, padding, dilation = (1, 1), (1, 1), (0, 0), (1, 1)
+        groups, apart = shape[0], (1, 1)
+    met = [  # the stride phases that an input can fall into
+        {(at * gap + pad) % step for at in range(step)} for gap, pad, step in zip(apart, padding, stride, strict=True)
+    ]
     of_key: dict[tuple[int, ...], int] = {}
     for channel, output, y, x in itertools.product(range(shape[0]), outputs, range(kernel[0]), range(kernel[1])):
         if channel // (shape[0] // groups) == output // (grid[0] // groups):
             key = (channel, y * dilation[0] % stride[0], x * dilation[1] % stride[1])
-            of_key[key] = of_key.get(key, 0) + 1
+            if key[1] in met[0] and key[2] in met[1]:
+                of_key[key] = of_key.get(key, 0) + 1
     mine = np.zeros(len(reach), np.int64)
     for source in np.flatnonzero(reach):
         (position,) = np.flatnonzero(pool[:, source])
         index = np.unravel_index(position, shape)
-        phase = [(int(at) + pad) % step for at, pad, step in zip(index[1:], padding, stride, strict=False)]
+        phase = [
+            (int(at) * gap + pad) % step for at, gap, pad, step in zip(index[1:], apart, padding, stride, strict=False)
+        ]
         mine[source] = of_key[(int(index[0]), *phase)] if len(shape) == 3 else of_key[(int(index[0]), 0, 0)]
     return Counter(of_key.values()), mine
 
@@ -229,6 +233,24 @@ def test_a_delay_moves_no_synapse() -> None:
     box = ((0, 2), (1, 3), (0, 4))
     assert synapses.lists(late, box, SHARED) == synapses.lists(plain, box, SHARED)
     assert (synapses.fan_out(late, box) == synapses.fan_out(plain, box)).all()
+
+
+@pytest.mark.parametrize("operators", [[conv(3, 2)], [SumPool2d(kernel=(2, 2), stride=(2, 2)), Flatten(), dense(3, 8)]])
+def test_neurons_share_a_list_only_where_they_share_a_delay(operators: list[Node]) -> None:
+    graph = one_layer((2, 4, 4), operators)
+    plain, box = projection_of(graph), synapses.full_box(graph.shape("lif"))
+
+    def late(axon_steps: np.ndarray) -> Projection:
+        past = Recurrent(shape=(2, 4, 4), axon_steps=axon_steps)
+        return dataclasses.replace(plain, names=("late", *plain.names), nodes=(past, *plain.nodes))
+
+    by_channel, by_neuron = late(np.arange(2)), late(np.arange(32).reshape(2, 4, 4))
+    for profile in (PLAIN, SHARED):
+        assert synapses.lists(by_channel, box, profile) == synapses.lists(plain, box, profile)
+        reach = synapses.fan_out(plain, box)
+        assert synapses.lists(by_neuron, box, profile) == Counter(reach.ravel().tolist())
+        assert synapses.words_per_axon(by_neuron, box, profile).ravel().tolist() == [words(n) for n in reach.ravel()]
+        assert (synapses.fan_in(by_neuron, box) == synapses.fan_in(plain, box)).all()  # delays multiply no synapse
 
 
 def test_weights_without_a_width_are_refused() -> None:

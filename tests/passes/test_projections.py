@@ -15,6 +15,7 @@ from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     Concat,
     Conv2d,
     DirectEncoder,
@@ -24,6 +25,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     PadChannels,
+    PoissonEncoder,
     Readout,
     Recurrent,
     Reshape,
@@ -493,10 +495,49 @@ def test_in_one_time_step_nothing_comes_back_but_a_bias() -> None:
     assert out.bias.tolist() == quarters(2, seed=3).tolist()
 
 
+def test_what_is_later_than_a_presentation_is_long_never_arrives() -> None:
+    def delayed(*delays: int, steps: int) -> Graph:
+        past = Recurrent(shape=(2,), steps=min(delays), axon_steps=np.array(delays, np.int8) - min(delays))
+        nodes: tuple[Triple, ...] = (
+            ("aside", lif(0.5), ("direct",)),
+            ("late", past, ("aside",)),
+            ("sum", Add(), ("direct", "late")),
+            ("out", lif(0.5), ("sum",)),
+        )
+        return net(*nodes, steps=steps, stage="fused", outputs=("out", "aside"))
+
+    assert chains(SplitProjections().run(delayed(3, 100, steps=3)))["out"] == ["direct > Scale"]
+    before = delayed(2, 100, steps=3)
+    after = SplitProjections().run(before)
+    (past,) = map(after.node, after.of_kind(Recurrent))
+    assert isinstance(past, Recurrent)
+    assert past.delays.tolist() == [2, 3]  # of no more steps than there are
+    assert_same(before, after, samples_of(before))
+    long = SplitProjections().run(delayed(2, 100, steps=1000))
+    assert long.node("late").delays.tolist() == [2, 100]  # type: ignore[attr-defined]
+
+
+def test_an_encoder_that_is_read_too_late_is_refused() -> None:
+    nodes: tuple[Triple, ...] = (
+        ("late", Recurrent(shape=(2,), steps=3), ("direct",)),
+        ("other", PoissonEncoder(), ("input",)),
+        ("sum", Add(), ("late", "other")),
+        ("out", lif(0.5), ("sum",)),
+    )
+    with pytest.raises(GraphError, match="direct: only delayed connections read it, which bring nothing in 3 time ste"):
+        SplitProjections().run(net(*nodes, stage="fused"))
+
+
+def test_delays_are_lowered_before_paths_are_split() -> None:
+    graph = net(("late", AxonDelay(steps=np.array(1)), ("direct",)), ("out", lif(), ("late",)), stage="fused")
+    with pytest.raises(GraphError, match="late: a delay stands among the synapses; run lower_delays before split_proj"):
+        SplitProjections().run(graph)
+
+
 def test_what_only_recurrence_feeds_or_reads_has_no_place_in_one_time_step() -> None:
     own: tuple[Triple, ...] = (*LOOP, ("out", lif(0.5), ("all",)), ("seen", lif(0.5), ("direct",)))
     assert chains(split(*own, outputs=("out", "seen")))["out"] == ["out > Recurrent > Linear"]
-    with pytest.raises(GraphError, match="out: only recurrent connections feed it, which bring nothing in one time st"):
+    with pytest.raises(GraphError, match="out: only delayed connections feed it, which bring nothing in one time ste"):
         SplitProjections().run(net(*own, outputs=("out", "seen"), stage="fused", steps=1))
     beside: tuple[Triple, ...] = (
         ("aside", lif(0.5), ("direct",)),
@@ -505,5 +546,5 @@ def test_what_only_recurrence_feeds_or_reads_has_no_place_in_one_time_step() -> 
         ("out", lif(0.5), ("sum",)),
     )
     assert chains(split(*beside))["out"] == ["direct > Scale", "aside > Recurrent > Scale"]
-    with pytest.raises(GraphError, match="aside: only recurrent connections read it, which bring nothing in one time"):
+    with pytest.raises(GraphError, match="aside: only delayed connections read it, which bring nothing in one time s"):
         SplitProjections().run(net(*beside, stage="fused", steps=1))

@@ -113,9 +113,7 @@ def _together(
                     source = outer[id(product)]
                     now = source[:, t : t + 1] if source.shape[1] > 1 else source
                 else:
-                    source = results[product.projection.source]
-                    at = t - 1 if product.projection.recurrent else t
-                    now = source[:, at : at + 1] if at >= 0 else np.zeros_like(source[:, :1])
+                    now = _arriving_at(product, results[product.projection.source], t)
                 terms.append(_sums(product, now))
             result = results[layer.name]
             _advance(layer, terms, 1, result[:, t : t + 1] if layer.sends else result, state)
@@ -123,11 +121,27 @@ def _together(
 
 
 def _arriving(product: Product, sent: Mapping[str, Array], steps: int) -> Array:
-    """What the source of a product sends; through a recurrent connection, what it sent at the step before."""
+    """What the source of a product sends, or of what it has sent, what arrives at every step."""
     values = sent[product.projection.source]
-    if not product.projection.recurrent:
+    if not product.projection.past:
         return values
-    return np.concatenate([np.zeros_like(values[:, :1]), _every_step(values, steps)[:, :-1]], axis=1)
+    values = _every_step(values, steps)
+    arrived = np.zeros(values.shape, values.dtype)
+    for delay, neurons in product.delays:
+        if delay < steps:
+            arrived[:, delay:, neurons] = values[:, : steps - delay, neurons]
+    return arrived
+
+
+def _arriving_at(product: Product, values: Array, t: int) -> Array:
+    """What arrives at step t of what the source of a product has sent."""
+    if len(product.delays) == 1 and (at := t - product.delays[0][0]) >= 0:
+        return values[:, at : at + 1]
+    arrived = np.zeros_like(values[:, :1])
+    for delay, neurons in product.delays:
+        if delay <= t:
+            arrived[:, 0, neurons] = values[:, t - delay, neurons]
+    return arrived
 
 
 def _every_step(values: Array, steps: int) -> Array:
