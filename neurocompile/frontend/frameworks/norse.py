@@ -44,6 +44,13 @@ class RecurrentState(NamedTuple):
     i: Tensor
 
 
+class BroughtBackState(NamedTuple):
+    """What a RecurrentSequential holds: its last output, and the states of its layers."""
+
+    cache: Tensor
+    state: Any
+
+
 def leaky(module: Any, shape: Shape) -> Cell:
     """LIF: hard reset, and a synaptic current that decays."""
     p, rate = module.p, _rate(module, "tau_mem_inv")
@@ -175,6 +182,17 @@ def _every_step(call: Call) -> Any:
     return y.unflatten(0, tuple(x.shape[:2]))
 
 
+def _recurrent_sequential(call: Call) -> Any:
+    """RecurrentSequential: what it gave at the step before is added to its input."""
+    module: Any = call.module
+    x, before = arguments(call, "x", "state")
+    if not isinstance(module.output_modules, int):
+        call.refuse("it brings back several outputs, which Norse cannot add; set output_modules to one index")
+    outputs, states = module.module(x if before is None else x + before.cache, None if before is None else before.state)
+    output = outputs[module.output_modules]
+    return output, BroughtBackState(output, states)
+
+
 def _regularization(call: Call) -> Any:
     """RegularizationCell passes spikes through; what it counts is for training."""
     spikes, _ = arguments(call, "z", "s")
@@ -210,6 +228,7 @@ TABLE: dict[str, Handler] = {
     f"{_MODULE}.leaky_integrator_box.LIBoxCell": _layer(readout_box, several=False, state=VoltageState),
     f"{_MODULE}.exp_filter.ExpFilter": _exponential_filter,
     f"{_MODULE}.conv.LConv2d": _every_step,
+    f"{_MODULE}.sequential.RecurrentSequential": _recurrent_sequential,
     f"{_MODULE}.regularization.RegularizationCell": _regularization,
     **refusals(
         f"{_MODULE}.lif_ex", dict.fromkeys(("LIFExCell", "LIFEx", "LIFExRecurrentCell", "LIFExRecurrent"), _CURVED)

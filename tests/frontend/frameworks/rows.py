@@ -50,9 +50,12 @@ def _norse(layer: str, setting: str, code: str, refused: str = "", shape: Shape 
     return Row("Norse", layer, setting, f"[{before}, norse.{layer}({code})]", shape, refused)
 
 
-_TWICE = "subtracts the threshold again where a membrane was above two thresholds"
+_TWICE = (
+    "subtracts the threshold again where a membrane was above two thresholds, which no neuron of a chip does; "
+    "use reset_delay=True or reset_mechanism='zero'"
+)
 _LSTM = "its gates multiply states by each other; use RSynaptic or RLeaky"
-_RATE = "which must lie in [0, 1]; choose R*C of at least time_step (beta of at least 0.368)"
+_RATE = "choose R*C of at least time_step (beta of at least 0.368)"
 _RESETS = ("subtract", "zero", "none")
 
 SNNTORCH = [
@@ -63,8 +66,18 @@ SNNTORCH = [
     _snntorch("Leaky", "init_hidden, output", "0.5, init_hidden=True, output=True"),
     _snntorch("Leaky", "maps, beta per channel", "torch.tensor([.5, .25, 1.]).reshape(3, 1, 1)", shape=(2, 4, 4)),
     _snntorch("Leaky", "subtract with reset_delay=False", "0.5, reset_delay=False", _TWICE),
-    _snntorch("Leaky", "inhibition", "0.5, inhibition=True", "lets only the largest membrane of a layer fire"),
-    _snntorch("Leaky", "state_quant", "0.5, state_quant=lambda x: x.round()", "rounds the membrane to levels"),
+    _snntorch(
+        "Leaky",
+        "inhibition",
+        "0.5, inhibition=True",
+        "inhibition lets only the largest membrane of a layer fire; set inhibition=False",
+    ),
+    _snntorch(
+        "Leaky",
+        "state_quant",
+        "0.5, state_quant=lambda x: x.round()",
+        "state_quant rounds the membrane to levels; set state_quant=False",
+    ),
     *(_snntorch("Lapicque", reset, f"R=1.0, C=2.0, time_step=1, reset_mechanism='{reset}'") for reset in _RESETS),
     _snntorch("Lapicque", "beta below 0.368", "beta=0.25", _RATE),
     *(_snntorch("Synaptic", reset, f"0.5, 0.75, reset_mechanism='{reset}'") for reset in _RESETS),
@@ -82,11 +95,14 @@ SNNTORCH = [
         "RSynaptic",
         "reset_delay=False",
         "0.5, 0.5, linear_features=4, reset_delay=False",
-        "ignores reset_delay=False or fails with it",
+        "RSynaptic ignores reset_delay=False or fails with it; set reset_delay=True",
     ),
     _snntorch("StateLeaky", "none, all steps at once", "0.5, 4"),
     _snntorch(
-        "StateLeaky", "kernel_truncation_steps below T", "0.5, 4, kernel_truncation_steps=2", "forgets earlier steps"
+        "StateLeaky",
+        "kernel_truncation_steps below T",
+        "0.5, 4, kernel_truncation_steps=2",
+        "forgets earlier steps; set it to None or to the time steps",
     ),
     Row("snnTorch", "LinearLeaky", "none, all steps at once", "[nn.Identity(), snn.LinearLeaky(0.5, 5, 4)]"),
     Row(
@@ -143,13 +159,13 @@ SPIKINGJELLY = [
         "LIFNode",
         "v_threshold=inf with v_reset=None",
         "v_threshold=float('inf'), v_reset=None",
-        "makes its membrane NaN; use v_reset=0.0",
+        "v_threshold=inf with v_reset=None makes its membrane NaN; use v_reset=0.0",
     ),
     _node(
         "LIFNode",
         "a surrogate that is not spiking",
         "surrogate_function=surrogate.Sigmoid(spiking=False)",
-        "its spike function is not a step from 0 to 1",
+        "its spike function is not a step from 0 to 1; use a surrogate of the framework in spiking mode",
     ),
     *(_node("ParametricLIFNode", name, code) for name, code in _KINDS),
     _node("ParametricLIFNode", "decay_input=False", "decay_input=False, v_reset=None"),
@@ -180,7 +196,12 @@ SPIKINGJELLY = [
         "decode='last_mem'",
         "[layer.Linear(5, 4), neuron.IFNode(), layer.Linear(4, 3), neuron.NonSpikingLIFNode(4.0, 'last_mem')]",
     ),
-    _node("NonSpikingLIFNode", "decode='max-mem'", "decode='max-mem'", "looks for the largest membrane of all steps"),
+    _node(
+        "NonSpikingLIFNode",
+        "decode='max-mem'",
+        "decode='max-mem'",
+        "looks for the largest membrane of all steps; use 'last_mem'",
+    ),
     _node(
         "NonSpikingLIFNode",
         "decode='mean-mem'",
@@ -334,7 +355,7 @@ SPIKINGJELLY = [
 ]
 
 _P = "tau_mem_inv=torch.tensor(4.), tau_syn_inv=torch.tensor(2.)"
-_LEAK = f"{_P}, v_leak=torch.tensor(-.25), v_reset=torch.tensor(-.5), v_th=torch.tensor(.5)"
+_LEAK = f"{_P}, v_leak=torch.tensor(.5), v_reset=torch.tensor(-.5), v_th=torch.tensor(1.)"
 _BOX = "tau_mem_inv=torch.tensor(4.)"
 _EXPONENTIAL = "its membrane follows an exponential or a square of itself; use LIF"
 _REFRACTORY = "it is silent for some steps behind a spike; use LIF"
@@ -367,7 +388,7 @@ NORSE = [
         "LIFBoxCell",
         "reset_subtract with v_leak not 0",
         f"norse.LIFBoxParameters({_BOX}, v_leak=torch.tensor(.25), reset_method=reset_subtract)",
-        "subtracts more than is above rest; set v_leak=0",
+        "reset_subtract with a v_leak that is not 0 subtracts more than is above rest; set v_leak=0",
     ),
     *(_norse(name, "hard", "norse.IAFParameters(v_reset=torch.tensor(-.25))") for name in ("IAFCell", "IAF")),
     *(
@@ -402,7 +423,7 @@ NORSE = [
         "LIFCell",
         "dt*tau_mem_inv above 1",
         "norse.LIFParameters(), dt=0.1",
-        "it must lie in [0, 1], so choose a smaller",
+        "it must lie in [0, 1], so choose a smaller dt",
     ),
     _norse("LIF", "record_states", "record_states=True", "record_states=True keeps every state; set it to False"),
     Row(
@@ -416,6 +437,19 @@ NORSE = [
         "Lift, SequentialState",
         "",
         f"[norse.Lift(nn.Linear(5, 4)), norse.LIF(norse.LIFParameters({_P}), dt=1 / 8)]",
+    ),
+    Row(
+        "Norse",
+        "RecurrentSequential",
+        "",
+        f"norse.RecurrentSequential(nn.Linear(5, 5), norse.LIFCell(norse.LIFParameters({_P}), dt=1 / 8))",
+    ),
+    Row(
+        "Norse",
+        "RecurrentSequential",
+        "several output_modules",
+        "norse.RecurrentSequential(nn.Linear(5, 5), norse.LIFCell(), output_modules=[0, 1])",
+        refused="it brings back several outputs, which Norse cannot add; set output_modules to one index",
     ),
     Row("Norse", "LConv2d", "", f"[norse.LConv2d(2, 3, 3), norse.LIF(norse.LIFParameters({_P}), dt=1 / 8)]", (2, 4, 4)),
     Row("Norse", "RegularizationCell", "", "Regularized(nn.Linear(5, 4), norse.LIFCell(), norse.RegularizationCell())"),
@@ -473,10 +507,11 @@ def table() -> str:
                 refused.setdefault((row.refused, row.setting), []).append(row.layer)
             else:
                 supported.setdefault(row.layer, []).append(row.setting)
+        alike: dict[str, list[str]] = {}
+        for layer, settings in supported.items():
+            alike.setdefault("; ".join(filter(None, settings)), []).append(layer)
         named = f"{framework} {VERSIONS.get(framework, '')}".strip()
-        lines += [
-            f"| {named} | {layer} | {'; '.join(filter(None, found))} | yes |" for layer, found in supported.items()
-        ]
+        lines += [f"| {named} | {', '.join(layers)} | {settings} | yes |" for settings, layers in alike.items()]
         lines += [
             f"| {named} | {', '.join(layers)} | {setting} | refused: {reason} |"
             for (reason, setting), layers in refused.items()

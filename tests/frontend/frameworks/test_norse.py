@@ -277,7 +277,7 @@ def test_every_layer_of_norse_is_in_the_table() -> None:
         # bases
         "snn.SNN", "snn.SNNCell", "snn.SNNRecurrent", "snn.SNNRecurrentCell",
         # followed as they are: Python around other layers, and weights that are worked out from parameters
-        "sequential.SequentialState", "sequential.RecurrentSequential", "lift.Lift",
+        "sequential.SequentialState", "lift.Lift",
         "receptive_field.SpatialReceptiveField2d", "receptive_field.SampledSpatialReceptiveField2d",
         "receptive_field.ParameterizedSpatialReceptiveField2d",
     }  # fmt: skip
