@@ -4,20 +4,21 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON := $(shell command -v python3.11 || command -v python3)
 READY := $(VENV)/.ready
-RIVALS := $(VENV)/.rivals
+FRAMEWORKS := $(VENV)/.frameworks
+LAVA_DL := build/wheels/lava_dl-0.6.0-py3-none-any.whl
 
 .PHONY: demo test bench fmt clean
 
 demo: $(READY)
 	$(PYTHON) examples/demo.py
 
-test: $(READY)
+test: $(FRAMEWORKS) $(LAVA_DL)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
-bench: $(RIVALS)
+bench: $(FRAMEWORKS)
 	$(PYTHON) benchmarks/bench.py $(if $(CASE),--case $(CASE))
 
 fmt: $(READY)
@@ -33,12 +34,20 @@ clean:
 $(READY): pyproject.toml constraints.txt Makefile
 	$(SYSTEM_PYTHON) -m venv --clear $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,lava,demo,dev]'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,lava,formats,demo,dev]'
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt lava-nc
 	touch $@
 
-# what we are measured against; by themselves these two would pull builds of torchvision and torchaudio
-$(RIVALS): $(READY)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt snntorch spikingjelly
+# The frameworks that networks come from. By themselves they would pull other builds of torch (torchvision, torchaudio),
+# an older nir, a simulator of one chip, or refuse this Python; what they really import is the extra "frameworks".
+$(FRAMEWORKS): $(READY)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[frameworks]'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt \
+		snntorch spikingjelly norse sinabs lava-dl
+	touch $@
+
+# its own tests, in the wheel, have trained networks with their spikes
+$(LAVA_DL): $(READY)
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+		-c constraints.txt -d $(dir $@) lava-dl
 	touch $@

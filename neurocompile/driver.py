@@ -26,6 +26,7 @@ from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.delays import LowerDelays
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
@@ -134,6 +135,7 @@ def lowering(options: Options) -> tuple[Pass, ...]:
     """The passes from a traced graph to a spiking one, in order."""
     return (
         RemoveIdentity(),
+        LowerDelays(),  # before what looks from a soma for its nearest layer
         *((ResetToZero(),) if options.reset_zero else ()),
         Stateless(),  # before batch norms are fused, so that theirs move into thresholds
         FuseBatchNorm(),

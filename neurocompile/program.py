@@ -259,6 +259,10 @@ def _complete(document: dict[str, Any]) -> None:
     if document["options"].keys() == {"bits", "reset_zero"}:
         document["options"] |= {"quantizer": "max", "scales": "channel", "percentile": PERCENTILE}
         document["target"]["options"] |= {"quantizer": None, "scales": "channel"}
+    for graph in document["graphs"].values():
+        for node in graph["nodes"]:
+            if node["kind"] == "Recurrent" and node["fields"].keys() == {"shape"}:
+                node["fields"] |= {"steps": 1, "axon_steps": None, "wait": 0}
 
 
 def _notes(plain: object) -> tuple[str, ...]:

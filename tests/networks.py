@@ -10,6 +10,7 @@ mean the same therefore agree bit for bit, however the sums are ordered: no tole
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -38,6 +41,7 @@ from neurocompile.ir.nodes import (
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
 )
@@ -45,6 +49,7 @@ from neurocompile.ir.populations import Population
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.delays import LowerDelays
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
@@ -52,7 +57,9 @@ from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
 
 #: from a traced graph to a spiking one
-LOWERING: tuple[Pass, ...] = (RemoveIdentity(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections())
+LOWERING: tuple[Pass, ...] = (
+    RemoveIdentity(), LowerDelays(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,11 @@ EXACT = ExactQuantize(
 class Builder:
     """Collects nodes and knows their shapes. Arrays come from ``rng``; choices are drawn, so that they shrink."""
 
-    def __init__(self, draw: DrawFn, rng: np.random.Generator, *, exact: bool, poisson: bool) -> None:
-        self.draw, self.rng, self.exact, self.poisson = draw, rng, exact, poisson
+    def __init__(self, draw: DrawFn, rng: np.random.Generator, steps: int, *, exact: bool, poisson: bool) -> None:
+        self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.depths: dict[str, int] = {}  # how many neurons are passed to get here; what comes back is left out
 
     def pick(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -87,6 +95,8 @@ class Builder:
             unique = f"{name}{count}"
         self.shapes[unique] = node.output_shape(*(self.shapes[source] for source in inputs))
         self.nodes[unique] = (node, inputs)
+        before = max((self.depths[source] for source in inputs), default=0)
+        self.depths[unique] = 0 if isinstance(node, Recurrent) else before + isinstance(node, Neuron)
         return unique
 
     def fractions(self, low: float, high: float, shape: Shape, step: float = 0.25) -> Array:
@@ -103,6 +113,15 @@ class Builder:
         """Sometimes an identity or a dropout behind ``source``."""
         node = self.pick(None, None, None, Identity(), Dropout())
         return source if node is None else self.add("nothing", node, source)
+
+    def late(self, source: str) -> str:
+        """Sometimes a delay behind ``source``: of one number of steps, or of one for each channel or neuron; not all
+        are so long that nothing ever arrives."""
+        shape = self.shapes[source]
+        if self.pick(True, True, True, False):
+            return source
+        steps = self.rng.integers(0, 4, self.pick((), shape[:1], shape))
+        return self.add("late", AxonDelay(steps=steps if steps.min() < self.steps else steps - steps.min()), source)
 
     def conv(self, source: str, channels: int | None = None, *, same: bool = False, kernel: Pair | None = None) -> str:
         """A convolution; ``same`` keeps height and width."""
@@ -152,8 +171,8 @@ class Builder:
         padding = self.pick((0, 0), (kernel[0] // 2, kernel[1] // 2)) if padded else (0, 0)
         return self.add("pool", AvgPool2d(kernel=kernel, stride=self.pick(kernel, (1, 1)), padding=padding), source)
 
-    def norm(self, source: str, *, shifted: bool = True) -> str:
-        """A batch norm whose factor is a power of two, of any sign, or zero; ``shifted`` False: it adds nothing."""
+    def norm(self, source: str) -> str:
+        """A batch norm whose factor is a power of two, of any sign, or zero."""
         channels = self.shapes[source][:1]
         deviation = self.rng.choice([0.5, 1.0, 2.0], channels)
         signs = self.pick([1.0, 0.5, -1.0], [1.0, -1.0, 0.0])
@@ -161,8 +180,9 @@ class Builder:
         if self.exact:
             deviation = np.ones(channels)
         mean = self.fractions(-1, 1, channels)
-        beta = self.fractions(-1, 1, channels) if shifted else gamma / deviation * mean
-        node = BatchNorm(gamma=gamma, beta=beta, mean=mean, variance=deviation**2 - 0.25, epsilon=0.25)
+        node = BatchNorm(
+            gamma=gamma, beta=self.fractions(-1, 1, channels), mean=mean, variance=deviation**2 - 0.25, epsilon=0.25
+        )
         return self.add("norm", node, source)
 
     # -------------------------------------------------------------------------------------------- somas and blocks
@@ -199,19 +219,31 @@ class Builder:
         name = self.add("neuron", node, source)
         if self.pick(False, False, True):
             self.bring_back(name, name)
+        if self.pick(False, False, True):
+            self.bring_back_far(name)
         return name
 
-    def bring_back(self, sender: str, soma: str) -> None:
+    def bring_back_far(self, sender: str) -> None:
+        """To an earlier neuron of the same shape, if there is one, as late as a chip needs it to be."""
+        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron)]
+        soma = self.pick(*(name for name in somas if self.shapes[name] == self.shapes[sender]))
+        self.bring_back(sender, soma, self.depths[sender] - self.depths[soma] + self.pick(1, 1, 2))
+
+    def bring_back(self, sender: str, soma: str, steps: int = 1) -> None:
         """A recurrent projection, from everyone to everyone of their vicinity or one to one."""
         shape = self.shapes[sender]
-        back = self.nothing(self.add("back", Recurrent(shape=shape), sender))
+        extra = self.rng.integers(0, 3, self.pick(shape[:1], shape))
+        mixed = self.pick(False, False, True) and extra.max() > extra.min()
+        axon_steps = extra - extra.min() if mixed else None
+        back = self.nothing(self.add("back", Recurrent(shape=shape, steps=steps, axon_steps=axon_steps), sender))
         if self.pick(True, False):
             weight = self.fractions(-2, 2, self.pick((), shape[:1], shape), 1.0 if self.exact else 0.25)
             back = self.add("scale", Scale(weight=weight), back)
         else:
             image, channels = len(shape) == 3, self.shapes[soma][0]
-            back = self.norm(back, shifted=not image) if self.pick(False, False, True) else back
-            back = self.conv(back, channels, same=True) if image else self.linear(back, channels)
+            back = self.norm(back) if self.pick(False, False, True) else back
+            back = self.conv(back, channels, same=True) if image else self.linear(back, math.prod(shape))
+            back = self.add("line", Reshape(shape=shape), back) if len(shape) == 2 else back
             back = self.norm(back) if self.pick(False, False, True) else back
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
@@ -219,12 +251,12 @@ class Builder:
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
         image = len(self.shapes[source]) == 3
-        x = self.nothing(source)
+        x = self.nothing(self.late(source))
         if image and self.pick(False, True):
             x = self.pool(x, padded=True)
         convolve = image and self.pick(True, True, False)
         if self.pick(False, False, True):
-            x = self.norm(x, shifted=not convolve)
+            x = self.norm(x)
         x = self.conv(x) if convolve else self.linear(x, self.pick(1, 3, 5))
         if self.pick(True, True, False):
             x = self.norm(self.nothing(x))
@@ -234,11 +266,63 @@ class Builder:
             x = self.add("flatten", Flatten(), x)
         return self.neuron(self.nothing(x))
 
+    def joined(self, source: str) -> str:
+        """A dense block: what a layer sends beside what it read, or the sums of two layers side by side; then a pool, a
+        batch norm, and a layer or nothing but the neuron."""
+        image = len(self.shapes[source]) == 3
+        if len(self.shapes[source]) == 2:
+            source = self.add("flatten", Flatten(), source)
+        if self.pick(True, False):
+            mine = self.conv(source, same=True) if image else self.linear(source, self.pick(1, 4))
+            parts = [source, self.neuron(mine)]
+        else:
+            parts = [self.conv(source, same=True) if image else self.linear(source, size) for size in (2, 3)]
+        x = self.add(
+            "join", Concat(), *self.draw(st.permutations(parts)), *([source] if self.pick(False, True) else [])
+        )
+        if image and self.pick(False, True):
+            x = self.pool(x, padded=False)
+        if self.pick(False, True):
+            x = self.norm(x)
+        if not self.sends(*parts):
+            return self.neuron(x)
+        layer = self.pick(None, self.conv if image else None, self.linear)
+        if layer is not None:
+            x = self.linear(x, self.pick(1, 4)) if layer == self.linear else self.conv(x)
+        return self.neuron(x)
+
+    def sends(self, *names: str) -> bool:
+        """Whether all of them are encoders or neurons, so that weights may follow."""
+        return all(isinstance(self.nodes[name][0], (Neuron, DirectEncoder, PoissonEncoder)) for name in names)
+
+    def sequence(self, source: str) -> str:
+        """A convolution along one axis, between neurons whose channels have one axis."""
+        x = source
+        if len(self.shapes[source]) == 3 and self.pick(True, False):
+            channels, *size = self.shapes[source]
+            x = self.neuron(self.add("line", Reshape(shape=(channels, size[0] * size[1])), source))
+        channels, *size = self.shapes[x]
+        x = self.add("map", Reshape(shape=(channels, 1, math.prod(size))), x)
+        if self.shapes[x][2] > 1 and self.pick(False, True):
+            x = self.add("pool", AvgPool2d(kernel=(1, 2), stride=(1, 1), padding=(0, self.pick(0, 1))), x)
+        x = self.conv(x, kernel=self.pick((1, 1), (1, 3), (1, 2)))
+        x = self.norm(x) if self.pick(False, True) else x
+        channels, height, width = self.shapes[x]
+        x = self.add("line", Reshape(shape=self.pick((channels, height * width), (channels * height * width,))), x)
+        return self.neuron(x)
+
+    def unfolded(self, source: str) -> str:
+        """A linear layer whose outputs become a map, as decoders begin."""
+        shape = self.pick((2, 2, 2), (1, 3, 2), (3, 2))
+        x = self.add("unfold", Reshape(shape=shape), self.linear(source, math.prod(shape)))
+        return self.neuron(self.norm(x) if self.pick(False, True) else x)
+
     def residual(self, source: str) -> str:
         """conv -> neuron -> conv + skip -> neuron; the skip is the source itself or a strided 1x1 convolution."""
         if len(self.shapes[source]) != 3:
             return self.layer(source)
         channels = self.shapes[source][0]
+        source = self.late(source)
         x = self.conv(source, channels, same=True)
         if self.pick(False, True):
             x = self.neuron(x)
@@ -278,12 +362,16 @@ def networks(
 ) -> Graph:
     """A traced graph; see the module. ``readout``: whether it ends in one (None: either)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    build = Builder(draw, rng, exact=exact, poisson=poisson)
+    steps = timesteps or draw(st.sampled_from((1, 2, 3, 4, 6)))
+    build = Builder(draw, rng, steps, exact=exact, poisson=poisson)
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
     for _ in range(build.pick(*range(1, depth + 1), 0)):
-        x = build.pick(build.layer, build.layer, build.residual, build.residual, build.shared)(x)
+        x = build.pick(
+            build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
+            build.unfolded,
+        )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):
         x = build.linear(build.pool(x, padded=True) if build.pick(False, True) else x, build.pick(1, 3))
@@ -295,7 +383,6 @@ def networks(
     somas = [name for name, (node, _) in build.nodes.items() if isinstance(node, Neuron) and name not in outputs]
     if somas and build.pick(False, False, True):
         outputs.append(build.pick(*somas))
-    steps = timesteps or build.pick(1, 2, 3, 4, 6)
     triples = [(name, node, inputs) for name, (node, inputs) in build.nodes.items()]
     return Graph("generated", "traced", steps, triples, tuple(outputs))
 

@@ -14,11 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.driver import compile_graph, retarget
-from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Conv2d, DirectEncoder, Flatten, Input, Linear, Neuron, Readout
+from neurocompile.ir.interpret import interpret
+from neurocompile.ir.nodes import (
+    Add,
+    AxonDelay,
+    Conv2d,
+    DirectEncoder,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    Readout,
+    Recurrent,
+)
 from neurocompile.program import Options, Program, default_folder
 
 
@@ -168,6 +181,84 @@ def test_a_folder_from_before_quantizers_were_a_choice(program: Program, tmp_pat
     loaded = Program.load(tmp_path / "p")
     assert loaded.quantizer_choices == old.quantizer_choices
     assert retarget(loaded, loaded.profile).integer.hash == old.integer.hash
+
+
+def looped(steps: int = 1) -> Graph:
+    """Spikes of "last" come back to "first", ``steps`` steps later; those of "first" take up to 5 steps to it."""
+    nodes = (
+        ("input", Input(shape=(3,)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("back", Recurrent(shape=(3,), steps=steps), ("last" if steps > 1 else "first",)),
+        ("sum", Add(), ("encoder", "back")),
+        ("first", Neuron(threshold=np.array(0.5)), ("sum",)),
+        ("late", AxonDelay(steps=np.array([5, 2, 0])), ("first",)),
+        ("fc", Linear(weight=np.eye(3) - 0.25), ("late",)),
+        ("last", Neuron(threshold=np.array(0.25)), ("fc",)),
+    )
+    return Graph("looped", "traced", 8, nodes, ("last",))
+
+
+def test_a_folder_from_before_recurrences_of_several_steps(tmp_path: Path) -> None:
+    old = compile_graph(looped(), load_target("loihi2-sim"))
+    old.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    document = json.loads(path.read_text())
+    found = [
+        node["fields"]
+        for graph in document["graphs"].values()
+        for node in graph["nodes"]
+        if node["kind"] == "Recurrent" and node["name"] == "back"
+    ]
+    assert len(found) == 2
+    for fields in found:
+        assert (fields.pop("steps"), fields.pop("axon_steps"), fields.pop("wait")) == (1, None, 0)
+    path.write_text(json.dumps(document))
+    assert Program.load(tmp_path / "p").mapped.hash == old.mapped.hash
+
+
+def test_delays_are_saved_and_loaded(tmp_path: Path) -> None:
+    program = compile_graph(looped(2), load_target("loihi2-sim"))
+    program.save(tmp_path / "p")
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.mapped.hash == program.mapped.hash
+    past = loaded.mapped.node("late")
+    assert isinstance(past, Recurrent)
+    assert past.delays.tolist() == [5, 2, 0]
+
+
+def test_engines_agree_on_what_comes_late_and_from_further_on() -> None:
+    program = compile_graph(looped(2), load_target("loihi2-sim"))
+    samples = np.random.default_rng(2).random((4, 3))
+    expected = interpret(program.integer, samples)
+    assert expected.events["last"].any()
+    for found in (interpret(program.mapped, samples), FunctionalBackend().run(program.integer, samples)):
+        for name, events in expected.events.items():
+            assert np.array_equal(found.events[name], events)
+
+
+def delayed(*steps: int) -> Graph:
+    nodes = (
+        ("input", Input(shape=(2,)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("late", AxonDelay(steps=np.array(steps)), ("encoder",)),
+        ("out", Neuron(threshold=np.array(0.25)), ("late",)),
+    )
+    return Graph("delayed", "traced", 100, nodes, ("out",))
+
+
+def test_delays_that_the_chip_has_and_those_that_it_has_not() -> None:
+    """Loihi 2 delays by up to 62 steps, of which a spike takes one anyway."""
+    target = load_target("loihi2-sim")
+    assert compile_graph(delayed(62, 62), target).phase_steps == 0
+    assert compile_graph(delayed(1, 62), target).phase_steps == 0
+    assert compile_graph(delayed(0, 61), target).phase_steps == 1
+    with pytest.raises(CapacityError, match="spikes of encoder must wait 63 steps for it, and loihi2 delays by 62"):
+        compile_graph(delayed(0, 62), target)
+    with pytest.raises(
+        GraphError,
+        match="out: spikes of encoder must wait 63 steps, the chip delays by at most 62; delay them by less, or choo",
+    ):
+        _ = compile_graph(delayed(63, 63), target).mapped
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
 from neurocompile.ir.nodes import (
     ENCODERS,
+    MOVES,
     SPIKING,
     Array,
     Conv2d,
     DirectEncoder,
-    Flatten,
     Linear,
     Node,
     Scale,
@@ -68,7 +68,7 @@ class Activity:
     its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
     ``active``: per soma that keeps state (T > 1), its neurons' active updates: the steps in which an event arrived
     within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
-    own leaves an update inactive. A recurrent event arrives at the step after; one that would arrive when the next
+    own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
     sample has begun is dropped, and makes no update active.
     ``data`` says what the samples were.
     """
@@ -221,7 +221,7 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
         for start in range(0, samples, batch):
             span = slice(start, min(start + batch, samples))
             first, *others = (
-                reached(projection, _in_turn(_one_later(source[span]) if projection.recurrent else source[span]))
+                reached(projection, _in_turn(projection.arriving(source[span])))
                 for projection, source in zip(population.projections, sources, strict=True)
             )
             arrived = functools.reduce(np.logical_or, others, first)
@@ -230,11 +230,6 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
                 total += _count(_in_turn(fired[population.name][span]) & ~arrived)
         counts[population.name] = np.where(bias, samples * graph.timesteps, total)
     return counts
-
-
-def _one_later(values: Array) -> Array:
-    """(N, T, *shape): what was there at the step before, nothing at the first."""
-    return np.concatenate([np.zeros_like(values[:, :1]), values[:, :-1]], axis=1)
 
 
 def _in_turn(values: Array) -> Array:
@@ -249,25 +244,29 @@ def _biased(soma: Soma, shape: tuple[int, ...]) -> Array:
 def reached(projection: Projection, sent: Array) -> Array:
     """Which neurons have a sending neuron in their receptive field: bool (N, *source_shape) -> bool that broadcasts to
     (N, *shape). Channels of a population that see the same channels of its source are told once."""
-    weighted = projection.weighted
+    weighted, operators = projection.weighted, projection.operators
+    place = operators.index(weighted)
+    before, behind = operators[:place], operators[place + 1 :]
+    if before and isinstance(before[0], MOVES):
+        sent, before = linear(before[0], sent), before[1:]
+    groups = weighted.groups if isinstance(weighted, Conv2d) else 1
     if not isinstance(weighted, Scale):
         # which channel of those that are seen together sends makes no difference, nor do pools mix channels
-        groups = weighted.groups if isinstance(weighted, Conv2d) else 1
         sent = np.logical_or.reduce(sent.reshape(len(sent), groups, -1, *sent.shape[2:]), axis=2)
-    for node in projection.operators:
-        match node:
-            case Conv2d():
-                outputs, _, *window = node.weight.shape
-                ones = dataclasses.replace(node, weight=np.ones((groups, 1, *window), np.float32), bias=None)
-                sent = _touched(ones, sent)
-                if groups > 1 or isinstance(projection.operators[-1], Flatten):
-                    sent = np.repeat(sent, outputs // groups, axis=1)
-            case Linear():
-                sent = np.logical_or.reduce(sent, axis=1, keepdims=True)
-            case Scale():
-                pass
-            case _:
-                sent = _touched(node, sent)
+    for node in before:
+        if not (isinstance(node, MOVES) and isinstance(weighted, Linear)):  # whose inputs all count alike
+            sent = _touched(node, sent)
+    match weighted:
+        case Conv2d():
+            window = weighted.weight.shape[2:]
+            ones = dataclasses.replace(weighted, weight=np.ones((groups, 1, *window), np.float32), bias=None)
+            sent = _touched(ones, sent)
+        case Linear():
+            sent = np.logical_or.reduce(sent.reshape(len(sent), -1), axis=1, keepdims=True)
+    if not isinstance(weighted, Scale) and (groups > 1 or behind):
+        sent = np.repeat(sent, len(weighted.weight) // groups, axis=1)
+    for node in behind:
+        sent = linear(node, sent)
     return sent
 
 

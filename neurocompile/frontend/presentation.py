@@ -287,7 +287,7 @@ def _parameters(module: nn.Module) -> tuple[str, int]:
     """What ``forward`` calls its input, and how many states it takes behind it."""
     if isinstance(module, WiredModule):
         return module.wiring.steps[0].name, 0
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         return "input", 0
     parameters = list(inspect.signature(module.forward).parameters.values())
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]

@@ -21,7 +21,8 @@ class Graph:
 
     Iterating gives the names in a topological order that depends on the order of construction only. ``timesteps`` is
     T, the number of time steps of one presentation. ``outputs`` are the somas whose results the user wants. A cycle is
-    legal through ``Recurrent`` nodes only; these stand in the order as if they read nothing.
+    legal through ``Recurrent`` nodes of at least one step only; within it these stand in the order as if they read
+    nothing.
     """
 
     def __init__(
@@ -51,8 +52,7 @@ class Graph:
             for source in sources:
                 if source not in inputs:
                     raise GraphError(f"{node_name}: its input {source!r} is not a node of graph {name!r}")
-                if not self._recurs(node_name):
-                    self._net.add_edge(source, node_name)
+                self._net.add_edge(source, node_name)
         for output in outputs:
             if output not in inputs:
                 raise GraphError(f"graph {name!r}: output {output!r} is not one of its nodes")
@@ -61,6 +61,11 @@ class Graph:
         self._shapes = self._infer_shapes()
 
     def _topological_order(self) -> tuple[str, ...]:
+        past = [(source, name) for name in self._inputs if self._recurs(name) for source in self._inputs[name]]
+        if past:
+            loops = enumerate(nx.strongly_connected_components(self._net))
+            loop = {name: number for number, names in loops for name in names}
+            self._net.remove_edges_from(edge for edge in past if loop[edge[0]] == loop[edge[1]])
         if not nx.is_directed_acyclic_graph(self._net):
             cycle = [edge[0] for edge in nx.find_cycle(self._net)]
             raise GraphError(
@@ -71,7 +76,9 @@ class Graph:
         return tuple(nx.lexicographical_topological_sort(self._net, key=position.__getitem__))
 
     def _recurs(self, name: str) -> bool:
-        return isinstance(self.node(name), Recurrent)
+        """Whether ``name`` needs nothing of its source's step to give its own."""
+        node = self.node(name)
+        return isinstance(node, Recurrent) and node.steps > 0
 
     def _infer_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}

@@ -2,8 +2,8 @@
 
 Float graphs are computed in float64, integer graphs in int64. Graphs up to the integer stage run all their layers
 within one time step, sample by sample. A mapped graph runs in chip time: samples stream through one after the other,
-every soma clears itself when a new sample reaches it (and drops what recurrent connections still bring from the last
-one), and the results are taken ``phase`` steps later.
+every soma clears itself when a new sample reaches it (and ignores what delays still bring from the last one), and the
+results are taken ``phase`` steps later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
+    Concat,
     Conv2d,
     Delay,
     DirectEncoder,
@@ -34,9 +36,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
     Soma,
@@ -123,7 +127,8 @@ def linear(node: Node, *inputs: Array) -> Array:
             y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
             return y if node.bias is None else y + node.bias.astype(dtype)
         case Scale():
-            return _shifted(x * per_channel(node.weight, x.shape[1:]).astype(dtype, copy=False), node)
+            y = _shifted(x * per_channel(node.weight, x.shape[1:]).astype(dtype, copy=False), node)
+            return y if node.bias is None else y + per_channel(node.bias, x.shape[1:]).astype(dtype)
         case SumPool2d():
             return _pool(x, node.kernel, node.stride, node.padding)
         case AvgPool2d():
@@ -134,8 +139,14 @@ def linear(node: Node, *inputs: Array) -> Array:
             return normed
         case Flatten():
             return x.reshape(len(x), -1)
+        case Reshape():
+            return x.reshape(len(x), *node.shape)
         case Add():
             return sum(others, start=x)
+        case Concat():
+            return np.concatenate(inputs, axis=1)
+        case PadChannels():
+            return np.pad(x, ((0, 0), (node.before, node.after), *((0, 0),) * (x.ndim - 2)))
         case Identity() | Dropout():
             return x
     raise AssertionError(f"{node.kind} is not a linear node")
@@ -327,7 +338,7 @@ def _stream(
     for t in range(total):
         for name, phase in phases.items():
             if (t - phase) % steps == 0:
-                machine.clear(name)
+                machine.somas[name].clear()
         sources = {
             name: events[t // steps, t % steps][None] if t < count * steps else np.zeros((1, *events.shape[2:]), number)
             for name, events in encoders.items()
@@ -351,6 +362,36 @@ def _result(graph: Graph, name: str, series: Array) -> Array:
     return total
 
 
+class _Past:
+    """What a delay in the network's own time keeps: what its source sent, of any number of steps that still matters.
+
+    ``phase``: when its reader works on a sample, ``wait`` steps after its source; both 0 in logical time.
+    """
+
+    def __init__(self, node: Recurrent | AxonDelay, shape: Shape, timesteps: int, wait: int, phase: int) -> None:
+        self.delays = per_channel(node.delays, shape)
+        self.distinct = [int(delay) for delay in np.unique(self.delays) if delay < timesteps]
+        self.timesteps, self.wait, self.phase = timesteps, wait, phase
+        self.most_ago = max((wait + delay for delay in self.distinct), default=0)
+        self.kept: list[Array] = []  # the newest first
+
+    def arriving(self, step: int, now: Array, nothing: Array) -> Array:
+        """What arrives at ``step`` of the run: spikes of the reader's own sample, and ``nothing`` of the one before.
+        ``now``: what the source sends at this step, which matters where a delay is none."""
+        t = (step - self.phase) % self.timesteps
+        arrived = nothing
+        for delay in self.distinct:
+            ago = self.wait + delay
+            if delay <= t and ago <= len(self.kept):
+                sent = self.kept[ago - 1] if ago else now
+                arrived = np.where(self.delays == delay, sent, arrived)
+        return arrived
+
+    def keep(self, sent: Array) -> None:
+        self.kept.insert(0, sent)
+        del self.kept[self.most_ago :]
+
+
 class _Machine:
     """All nodes of a graph, stepped together."""
 
@@ -366,14 +407,10 @@ class _Machine:
             for name, node in graph.items()
             if isinstance(node, Delay)
         }
-        self.before = {name: np.zeros((batch, *graph.shape(name)), number) for name in graph.of_kind(Recurrent)}
-
-    def clear(self, soma: str) -> None:
-        """A new sample reaches ``soma``: it forgets its state, and what it has sent is not brought back to anyone."""
-        self.somas[soma].clear()
-        for name, spikes in self.before.items():
-            if self.graph.inputs(name) == (soma,):
-                self.before[name] = np.zeros_like(spikes)
+        self.pasts = {
+            name: _past(graph, name, node) for name, node in graph.items() if isinstance(node, (Recurrent, AxonDelay))
+        }
+        self.batch, self.steps = batch, 0
 
     def step(self, given: dict[str, Array]) -> dict[str, Array]:
         """The value of every node, where encoders and other ``given`` nodes have those of this step."""
@@ -384,8 +421,10 @@ class _Machine:
             if name in given:
                 values[name] = given[name]
                 continue
-            if isinstance(node, Recurrent):
-                values[name] = self.before[name]
+            if name in self.pasts:
+                nothing = np.zeros((self.batch, *self.graph.shape(name)), self.number)
+                now = values.get(self.graph.inputs(name)[0], nothing)
+                values[name] = self.pasts[name].arriving(self.steps, now, nothing)
                 continue
             inputs = [values[source] for source in self.graph.inputs(name)]
             if isinstance(node, Soma):
@@ -395,6 +434,16 @@ class _Machine:
                 self.lines[name] = [*self.lines[name][1:], inputs[0]]
             else:
                 values[name] = self.product(node, *inputs)
-        for name in self.before:
-            self.before[name] = values[self.graph.inputs(name)[0]]
+        for name, past in self.pasts.items():
+            past.keep(values[self.graph.inputs(name)[0]])
+        self.steps += 1
         return values
+
+
+def _past(graph: Graph, name: str, node: Recurrent | AxonDelay) -> _Past:
+    wait = phase = 0
+    if graph.stage == "mapped" and isinstance(node, Recurrent):
+        source = graph.node(graph.inputs(name)[0])
+        wait = node.wait
+        phase = wait + (source.phase if isinstance(source, Soma) else 0)
+    return _Past(node, graph.shape(name), graph.timesteps, wait, phase)

@@ -2,9 +2,10 @@
 
 From the "spiking" stage on, every projection is one chain with the grammar
 
-    encoder or spiking soma -> [Recurrent] -> [Delay] -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale -> Flatten?
-        -> soma
+    encoder or spiking soma -> [Recurrent | Delay] -> Reshape? -> SumPool2d* -> Flatten? -> Conv2d | Linear | Scale
+        -> Flatten? -> PadChannels? -> soma
 
+where a Reshape may stand for any Flatten, but none between pools and a Conv2d,
 and a soma with several projections reads them through a single ``Add``. A projection with a ``Recurrent`` may come from
 any population, the soma's own and later ones too.
 """
@@ -14,11 +15,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     ENCODERS,
+    MOVES,
     SPIKING,
     WEIGHTED,
     Add,
@@ -27,10 +31,12 @@ from neurocompile.ir.nodes import (
     Delay,
     Linear,
     Node,
+    PadChannels,
     Recurrent,
     Scale,
     Shape,
     Soma,
+    per_channel,
 )
 
 
@@ -45,14 +51,37 @@ class Projection:
     nodes: tuple[Node, ...]
 
     @property
+    def past(self) -> Recurrent | None:
+        """The node that makes it carry spikes of earlier steps of the same presentation."""
+        return next((node for node in self.nodes if isinstance(node, Recurrent)), None)
+
+    @property
     def recurrent(self) -> bool:
-        """Whether it carries the spikes of the step before, of the same presentation."""
-        return any(isinstance(node, Recurrent) for node in self.nodes)
+        """Whether it carries spikes of earlier steps, so that it may lead back."""
+        return self.past is not None
 
     @property
     def steps(self) -> int:
-        """The time steps that a spike takes: 0 before retiming, but 1 where it is recurrent."""
-        return self.recurrent + sum(node.steps for node in self.nodes if isinstance(node, Delay))
+        """The time steps that a spike takes at least: before retiming those in the network, then those on the chip."""
+        if self.past is not None:
+            return self.past.steps + self.past.wait
+        return sum(node.steps for node in self.nodes if isinstance(node, Delay))
+
+    @property
+    def most_steps(self) -> int:
+        """The time steps that a spike takes at most: neurons of one source may have different delays."""
+        return self.steps + (self.past.longest - self.past.steps if self.past else 0)
+
+    def arriving(self, sent: Array) -> Array:
+        """Of what the source has ``sent`` in presentations (N, T, *source_shape), what arrives at which step."""
+        if self.past is None:
+            return sent
+        arrived, timesteps = np.zeros_like(sent), sent.shape[1]
+        delays = np.broadcast_to(per_channel(self.past.delays, self.source_shape), self.source_shape)
+        for delay in np.unique(delays[delays < timesteps]):
+            neurons = (slice(None), slice(None), delays == delay)
+            arrived[:, delay:][neurons] = sent[:, : timesteps - delay][neurons]
+        return arrived
 
     @property
     def operators(self) -> tuple[Node, ...]:
@@ -64,6 +93,24 @@ class Projection:
         """The one operator of the chain that has weights."""
         (node,) = (node for node in self.nodes if isinstance(node, WEIGHTED))
         return node
+
+    @property
+    def rows(self) -> slice:
+        """The channels of the soma that the weights feed: all, unless they feed the place of one part among others."""
+        last = self.nodes[-1]
+        return slice(last.before, -last.after or None) if isinstance(last, PadChannels) else slice(None)
+
+    @property
+    def mixes_channels(self) -> bool:
+        """Whether the weights' channels are others than the soma's, since a Flatten or Reshape stands between them."""
+        shape, channels, mixed = self.source_shape, 0, False
+        for node in self.operators:
+            shape = node.output_shape(shape)
+            if node is self.weighted:
+                channels = shape[0]
+            elif isinstance(node, MOVES):
+                mixed = channels > 0 and shape[0] != channels
+        return mixed
 
     @property
     def name(self) -> str:

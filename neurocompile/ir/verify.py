@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph, Stage
 from neurocompile.ir.nodes import (
@@ -10,7 +12,9 @@ from neurocompile.ir.nodes import (
     WEIGHTED,
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
+    Concat,
     Conv2d,
     Delay,
     DirectEncoder,
@@ -20,8 +24,10 @@ from neurocompile.ir.nodes import (
     Input,
     Linear,
     Node,
+    PadChannels,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Soma,
     SumPool2d,
@@ -31,14 +37,15 @@ from neurocompile.ir.populations import populations
 
 _SOURCES = (Input, *ENCODERS)
 _SOMAS = (*SPIKING, Readout)
-_LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Add)
+_LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, Concat)
+_SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent),
-    "spiking": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
-    "integer": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent),
-    "mapped": (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Add, Recurrent, Delay),
+    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay),
+    "spiking": _SPIKING,
+    "integer": _SPIKING,
+    "mapped": (*_SPIKING, Delay),
 }
 
 
@@ -73,10 +80,14 @@ def _check_ends(graph: Graph) -> None:
             raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
     for name in graph.of_kind(Recurrent):
         (source,) = graph.inputs(name)
-        if not isinstance(graph.node(source), SPIKING):
+        if not isinstance(graph.node(source), (*SPIKING, *ENCODERS)):
             raise GraphError(
-                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron itself"
+                f"{name}: a Recurrent reads {source} ({graph.node(source).kind}); it must read a spiking neuron or an "
+                "encoder itself"
             )
+        node = graph.node(name)
+        if isinstance(node, Recurrent) and node.wait and graph.stage != "mapped":
+            raise GraphError(f"{name}: it waits {node.wait} steps in chip time, which the retime pass is yet to make")
     if not graph.outputs:
         raise GraphError(f"graph {graph.name!r} has no outputs; it must end in a Readout or a spiking neuron")
     for output in graph.outputs:
@@ -98,26 +109,22 @@ def _check_projections(graph: Graph) -> None:
     for population in populations(graph):
         for projection in population.projections:
             kinds = [node.kind for node in projection.nodes]
-            order = [_RANK.get(kind, _NO_RANK) for kind in kinds]
-            weighted = sum(isinstance(node, WEIGHTED) for node in projection.nodes)
-            seen = kinds.index(next(kind for kind in kinds if kind in _WEIGHTED_KINDS)) if weighted else 0
-            before, after = order[:seen], kinds[seen + 1 :]
-            once = all(kinds.count(kind) <= 1 for kind in _ONCE)
-            legal = before == sorted(before) and _NO_RANK not in before and once
-            if weighted != 1 or not legal or after not in ([], ["Flatten"]):
+            if not _GRAMMAR.fullmatch("".join(_LETTERS.get(kind, "?") for kind in kinds)):
                 raise GraphError(
                     f"{population.name}: the projection from {projection.source} is {' -> '.join(kinds) or 'empty'}; "
-                    "it must be [Recurrent] [Delay] SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten?"
+                    "it must be [Recurrent | Delay] Reshape? SumPool2d* Flatten? (Conv2d | Linear | Scale) Flatten? "
+                    "PadChannels?"
                 )
             if getattr(projection.weighted, "bias", None) is not None:
                 raise GraphError(f"{projection.name}: its bias must stand in the soma {population.name} from here on")
 
 
-#: in which order what stands before the weights must come; what has no rank must not stand there
-_RANK = {"Recurrent": 0, "Delay": 1, "SumPool2d": 2, "Flatten": 3}
-_ONCE = ("Recurrent", "Delay")
-_NO_RANK = len(_RANK)
-_WEIGHTED_KINDS = tuple(kind.__name__ for kind in WEIGHTED)
+#: a letter for each kind of a projection's nodes, and what they may spell: see ``populations``
+_LETTERS = {
+    "Recurrent": "R", "Delay": "D", "Flatten": "F", "Reshape": "F", "SumPool2d": "S", "Conv2d": "C", "Linear": "L",
+    "Scale": "L", "PadChannels": "P",
+}  # fmt: skip
+_GRAMMAR = re.compile("[RD]?F?(S*C|S*F?L)F?P?")
 
 
 def _check_integers(graph: Graph) -> None:
@@ -144,13 +151,14 @@ def _check_integers(graph: Graph) -> None:
 
 
 def _check_phases(graph: Graph) -> None:
-    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, of which there
-    is at least one. A recurrent projection brings it for the soma's next step: phase(source) + steps - 1."""
+    """Both ends of every projection agree on when a spike arrives: phase(soma) = phase(source) + steps, less those that
+    it is late by in the network itself. On its way it is for at least one step."""
     for population in populations(graph):
         for projection in population.projections:
             source = graph.node(projection.source)
             start = source.phase if isinstance(source, SPIKING) else 0
-            if projection.steps < 1 or start + projection.steps - projection.recurrent != population.soma.phase:
+            late = projection.past.steps if projection.past else 0
+            if projection.steps < 1 or start + projection.steps - late != population.soma.phase:
                 raise GraphError(
                     f"{population.name}: phase {population.soma.phase}, but spikes of {projection.source} "
                     f"(phase {start}) arrive after {projection.steps} steps; run the retime pass"

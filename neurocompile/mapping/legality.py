@@ -25,7 +25,7 @@ def check_neurons(graph: Graph, profile: Profile) -> None:
     for population in populations(graph):
         _check_model(population.name, population.soma, graph.timesteps, profile)
         for projection in population.projections:
-            _check_delay(projection, profile)
+            _check_delay(projection, graph, profile)
     if graph.stage == "spiking":
         return
     for name in graph.of_kind(DirectEncoder):
@@ -135,16 +135,21 @@ def _check_spikes(name: str, soma: Neuron | Threshold, profile: Profile) -> None
         )
 
 
-def _check_delay(projection: Projection, profile: Profile) -> None:
-    """A message takes one step by itself, whatever the chip."""
+def _check_delay(projection: Projection, graph: Graph, profile: Profile) -> None:
+    """A message takes one step by itself, whatever the chip. Before retiming only differences of delays are known: what
+    all spikes share may take fewer steps on the chip, where the soma works on a sample earlier than its source."""
     longest = profile.neuron.max_delay_steps
-    if longest is not None and projection.steps > max(1, longest.count):
+    needed = projection.most_steps - (0 if graph.stage == "mapped" else projection.steps - 1)
+    if longest is not None and needed > max(1, longest.count):
+        remedy = "shorten the path that runs beside this skip connection"
+        if projection.past:
+            remedy = f"delay its neurons by at most {max(1, longest.count) - 1} steps more than one another"
         raise _refusal(
             projection.name,
-            f"spikes of {projection.source} must wait {projection.steps} steps for it",
+            f"spikes of {projection.source} must wait {needed} steps for it",
             profile,
             f"delays by {longest.count} at most",
-            "shorten the path that runs beside this skip connection, or choose a chip with longer delays",
+            f"{remedy}, or choose a chip with longer delays",
         )
 
 

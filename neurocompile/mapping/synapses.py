@@ -10,12 +10,14 @@ How synapses are stored. A message names a *list* of synapses in its target core
   kernel positions x the box's output channels. A ``Scale`` of one weight per channel: one entry per channel;
 * anything else: per source neuron that reaches the box one list, of its synapses there. The neurons of one pooling
   window point at one list;
-* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares.
+* pooling windows that overlap: per source neuron one list, of its paths, whatever the chip shares;
+* neurons of one channel with different delays: the same, since a delay is stored with the synapses.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,18 @@ import numpy as np
 
 from neurocompile.errors import GraphError
 from neurocompile.hardware.profile import Profile
-from neurocompile.ir.nodes import Array, Conv2d, DirectEncoder, Flatten, Linear, Node, PoissonEncoder, Shape, SumPool2d
+from neurocompile.ir.nodes import (
+    MOVES,
+    Array,
+    Conv2d,
+    DirectEncoder,
+    Linear,
+    Node,
+    PadChannels,
+    PoissonEncoder,
+    Shape,
+    SumPool2d,
+)
 from neurocompile.ir.populations import Projection
 
 #: a half-open range for each axis of a soma's shape
@@ -52,35 +65,39 @@ def box_index(box: Box) -> tuple[slice, ...]:
 def fan_out(projection: Projection, box: Box) -> Array:
     """int64 over the source's shape: synapses of each source neuron into ``box``; paths where pools overlap."""
     geometry = _geometry(projection)
-    return sum(
-        (_outer(geometry.reach(region)) for region in _regions(box, geometry.grid)),
+    synapses = sum(
+        (_outer(geometry.reach(region)) for region in geometry.regions(box)),
         start=np.zeros(geometry.source, np.int64),
     )
+    return synapses.reshape(projection.source_shape)
 
 
 def axons_in(projection: Projection, box: Box) -> int:
     """Source neurons with at least one synapse into ``box``."""
     geometry = _geometry(projection)
-    counts = _tally([geometry.reach(region) for region in _regions(box, geometry.grid)])
+    counts = _tally([geometry.reach(region) for region in geometry.regions(box)])
     return sum(counts.values())
 
 
 def fan_in(projection: Projection, box: Box) -> Array:
     """int64 over the box: the synapses that each of its neurons receives through this projection."""
     geometry = _geometry(projection)
-    parts = [_outer(geometry.inflow(region)) for region in _regions(box, geometry.grid)]
-    if len(box) == len(geometry.grid):
-        return parts[0]
-    return np.concatenate([part.ravel() for part in parts])
+    received = np.zeros([stop - start for start, stop in box], np.int64)
+    if regions := geometry.regions(box):
+        inflow = np.concatenate([_outer(geometry.inflow(region)).ravel() for region in regions])
+        first = max(geometry.first - box[0][0], 0)
+        rows = inflow.reshape(-1, *received.shape[1:])
+        received[first : first + len(rows)] = rows
+    return received
 
 
 def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
     """How many lists of how many synapses the box's core stores: ``{synapses: lists}``."""
     geometry = _geometry(projection)
-    regions = _regions(box, geometry.grid)
+    regions = geometry.regions(box)
     if _shares(geometry, profile):
-        return _tally([(geometry.channels(_channel_span(regions)), *(axis.phases for axis in geometry.axes))])
-    if geometry.pools_overlap:
+        return _tally([(geometry.kernels(regions), *(axis.phases for axis in geometry.axes))])
+    if geometry.own_lists:
         return _tally([geometry.reach(region) for region in regions])
     return _tally([geometry.pooled_reach(region) for region in regions])
 
@@ -90,8 +107,8 @@ def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
     geometry = _geometry(projection)
     synapses = fan_out(projection, box)
     if _shares(geometry, profile):
-        span = _channel_span(_regions(box, geometry.grid))
-        stored = _outer([geometry.channels(span), *(axis.positions for axis in geometry.axes)])
+        kernels = geometry.kernels(geometry.regions(box))
+        stored = _outer([kernels, *(axis.positions for axis in geometry.axes)]).reshape(synapses.shape)
         synapses = np.where(synapses > 0, stored, 0)
     sizes, which = np.unique(synapses, return_inverse=True)
     words = [profile.synapses.axon_words(int(size), entry_bits(projection)) for size in sizes]
@@ -145,17 +162,44 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """A projection as a grouped convolution from ``source`` to ``grid``, which a Flatten may follow."""
+    """A projection as a grouped convolution from ``source`` to ``grid``, both of as many axes. What the population
+    sends comes in the shape ``source``; what the grid gives has the shape ``sums`` and is the soma's channels from
+    ``first`` on."""
 
     source: Shape
     grid: Shape
+    sums: Shape
+    first: int
     groups: int
     axes: tuple[_Axis, ...]
     one_kernel: bool  # weights do not depend on the position
+    delays_differ: bool  # those of one channel's neurons
 
     @property
-    def pools_overlap(self) -> bool:
-        return any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
+    def own_lists(self) -> bool:
+        """Whether each source neuron needs a list of its own."""
+        return self.delays_differ or any(axis.pool.sum(axis=0).max() > 1 for axis in self.axes)
+
+    def fed(self, box: Box) -> Box:
+        """The part of a soma's box that the projection feeds, as a box of ``sums``; its first range may be empty."""
+        (start, stop), *rest = box
+        low, high = max(start - self.first, 0), min(stop - self.first, self.sums[0])
+        return ((low, max(low, high)), *rest)
+
+    def regions(self, box: Box) -> list[Box]:
+        """The boxes of the grid that feed a soma's ``box``."""
+        fed = self.fed(box)
+        if self.groups == 1 and math.prod(self.grid[1:]) == 1:
+            # all outputs have the same sources, so that it matters only how many there are
+            return [((0, box_size(fed)), *full_box(self.grid[1:]))] if box_size(fed) else []
+        return _regions(fed, self.sums, self.grid) if fed[0][0] < fed[0][1] else []
+
+    def kernels(self, regions: Sequence[Box]) -> Array:
+        """(source channels,): to how many of the output channels in ``regions`` each is connected."""
+        present = np.zeros(self.grid[0], np.int64)
+        for (start, stop), *_ in regions:
+            present[start:stop] = 1
+        return np.repeat(present.reshape(self.groups, -1).sum(axis=1), self.source[0] // self.groups)
 
     def channels(self, span: tuple[int, int]) -> Array:
         """(source channels,): to how many output channels within ``span`` each is connected."""
@@ -182,9 +226,13 @@ class _Geometry:
 
 
 def _geometry(projection: Projection) -> _Geometry:
-    node, source = projection.weighted, projection.source_shape
-    before = projection.operators[: projection.operators.index(node)]
+    node, operators = projection.weighted, projection.operators
+    place = operators.index(node)
+    before, behind = operators[:place], operators[place + 1 :]
     pools = [each for each in before if isinstance(each, SumPool2d)]
+    source = projection.source_shape
+    if before and isinstance(before[0], MOVES):
+        source = before[0].output_shape(source)
     axes = []
     for index, extent in enumerate(source[1:]):
         windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1) for pool in pools)
@@ -192,15 +240,25 @@ def _geometry(projection: Projection) -> _Geometry:
         if isinstance(node, Conv2d):
             last = (node.weight.shape[2 + index], node.stride[index], node.padding[index], node.dilation[index])
         axes.append(_axis(extent, windows, last))
+    shape = projection.source_shape
+    for each in before:
+        shape = each.output_shape(shape)
     outputs, groups, one_kernel = source[0], source[0], False
     if isinstance(node, Conv2d):
         outputs, groups, one_kernel = node.weight.shape[0], node.groups, True
     elif isinstance(node, Linear):
         outputs, groups = node.weight.shape[0], 1
     elif node.weight.ndim <= 1:
-        one_kernel = not any(isinstance(each, Flatten) for each in before)
+        one_kernel = shape[0] == source[0]
+    first, sums = 0, node.output_shape(shape)
+    for each in behind:
+        if isinstance(each, PadChannels):
+            first = each.before
+        else:
+            sums = each.output_shape(sums)
     grid = (outputs, *(axis.paths.shape[0] for axis in axes))
-    return _Geometry(source, grid, groups, tuple(axes), one_kernel)
+    delays_differ = projection.past is not None and projection.past.delays.ndim > 1
+    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel, delays_differ)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -227,12 +285,28 @@ def _window_paths(size: int, window: _Window) -> Array:
 
 
 def _shares(geometry: _Geometry, profile: Profile) -> bool:
-    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.pools_overlap
+    return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.own_lists
 
 
-def _regions(box: Box, grid: Shape) -> list[Box]:
-    """``box`` as boxes of the grid. A soma behind a Flatten has one axis: a range of the grid's row-major order."""
-    return [box] if len(box) == len(grid) else _unflatten(*box[0], grid)
+def _regions(box: Box, shape: Shape, grid: Shape) -> list[Box]:
+    """``box`` of ``shape``, which may have other axes than the grid for the same values, as boxes of the grid."""
+    if shape == grid:
+        return [box]
+    if [extent for extent in shape if extent > 1] == [extent for extent in grid if extent > 1]:
+        spans = iter([span for span, extent in zip(box, shape, strict=True) if extent > 1])
+        return [tuple(next(spans) if extent > 1 else (0, 1) for extent in grid)]
+    axis = len(shape) - 1
+    while axis and box[axis] == (0, shape[axis]):
+        axis -= 1
+    inner = math.prod(shape[axis + 1 :])  # axes behind this one are whole, so that a range of it is one of values
+    regions = []
+    for lead in itertools.product(*(range(*span) for span in box[:axis])):
+        line = 0
+        for index, extent in zip(lead, shape, strict=False):
+            line = line * extent + index
+        start, stop = (line * shape[axis] + end for end in box[axis])
+        regions += _unflatten(start * inner, stop * inner, grid)
+    return regions
 
 
 def _unflatten(start: int, stop: int, grid: Shape) -> list[Box]:
@@ -256,17 +330,14 @@ def _unflatten(start: int, stop: int, grid: Shape) -> list[Box]:
     ]
 
 
-def _channel_span(regions: Sequence[Box]) -> tuple[int, int]:
-    """The output channels of regions that follow one another."""
-    return regions[0][0][0], regions[-1][0][1]
-
-
 def _outer(vectors: Sequence[Array]) -> Array:
     return functools.reduce(np.multiply.outer, vectors)
 
 
 def _tally(parts: Sequence[Sequence[Array]]) -> dict[int, int]:
     """``{value: how often}`` for the positive values of the sum of the parts' outer products, without building it."""
+    if not parts:
+        return {}
     axes = [np.unique(np.stack(vectors), axis=1, return_counts=True) for vectors in zip(*parts, strict=True)]
     values = sum(_outer([distinct[part] for distinct, _ in axes]) for part in range(len(parts)))
     counts = _outer([repeats for _, repeats in axes])

@@ -2,6 +2,10 @@
 
 after a layer :  factor*(W x + b) + shift = (factor*W) x + (factor*b + shift)
 before a layer:  W (factor*x + shift) + b = (W*factor) x + (W shift + b)
+
+Where neither is exact, as behind a neuron whose spikes go straight to another, behind a Concat, or before zero padding,
+it becomes a ``Scale`` of one weight and one bias per channel, which ``split_projections`` brings into weights and
+biases, those of single neurons where need be.
 """
 
 from __future__ import annotations
@@ -11,28 +15,28 @@ from typing import ClassVar
 
 import numpy as np
 
-from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Draft, Graph
-from neurocompile.ir.nodes import Array, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node
+from neurocompile.ir.nodes import Array, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node, Scale
 
 _LAYERS = (Conv2d, Linear)
 
 
 @dataclass(frozen=True)
 class FuseBatchNorm:
-    """GraphError, with the layer and the remedy, where a batch norm cannot be fused exactly."""
-
     name: ClassVar[str] = "fuse_batchnorm"
 
     def run(self, graph: Graph) -> Graph:
         draft = graph.edit()
         for name in graph.of_kind(BatchNorm):
-            producer = _producer(draft, name)
-            if producer is not None:
-                _fuse_into_producer(draft, name, producer)
+            norm = draft.node(name)
+            assert isinstance(norm, BatchNorm)
+            layers = _fused_producer(draft, name, norm) or _fused_consumers(graph, draft, name, norm)
+            for layer, fused in layers.items():
+                draft.replace(layer, fused)
+            if layers:
+                draft.bypass(name)
             else:
-                _fuse_into_consumers(graph, draft, name)
-            draft.bypass(name)
+                draft.replace(name, Scale(weight=norm.factor, bias=norm.shift if norm.shift.any() else None))
         return draft.finish("fused")
 
 
@@ -40,34 +44,23 @@ def _is_plain_pool(node: Node) -> bool:
     return isinstance(node, AvgPool2d) and not any(node.padding)
 
 
-def _producer(draft: Draft, name: str) -> str | None:
-    """The layer whose output the batch norm sees, through pools that nobody else reads; None where there is none."""
-    producer = draft.inputs(name)[0]
-    while _is_plain_pool(draft.node(producer)) and len(draft.readers(producer)) == 1:
-        (producer,) = draft.inputs(producer)
-    return producer if isinstance(draft.node(producer), _LAYERS) else None
+def _fused_producer(draft: Draft, name: str, norm: BatchNorm) -> dict[str, Node]:
+    """The layer whose output the batch norm alone sees, perhaps through pools, with it; empty where there is none."""
+    reader, producer = name, draft.inputs(name)[0]
+    while draft.readers(producer) == [reader]:
+        layer = draft.node(producer)
+        if isinstance(layer, _LAYERS):
+            return {producer: scale_outputs(layer, norm.factor, norm.shift)}
+        if not _is_plain_pool(layer):
+            break
+        reader, (producer,) = producer, draft.inputs(producer)
+    return {}
 
 
-def _fuse_into_producer(draft: Draft, name: str, producer: str) -> None:
-    path = [name]
-    while path[-1] != producer:
-        path.append(draft.inputs(path[-1])[0])
-    others = [reader for reader in draft.readers(producer) if reader not in path]
-    if others:
-        raise GraphError(
-            f"{name}: cannot be fused into {producer}, whose output {', '.join(others)} reads too; "
-            "give the batch norm a layer of its own"
-        )
-    norm, layer = draft.node(name), draft.node(producer)
-    assert isinstance(norm, BatchNorm)
-    assert isinstance(layer, _LAYERS)
-    draft.replace(producer, scale_outputs(layer, norm.factor, norm.shift))
-
-
-def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
-    """A batch norm after a neuron: every reader must be a layer, perhaps behind pools and a Flatten."""
-    norm = draft.node(name)
-    assert isinstance(norm, BatchNorm)
+def _fused_consumers(graph: Graph, draft: Draft, name: str, norm: BatchNorm) -> dict[str, Node]:
+    """The layers that read the batch norm, perhaps through pools and a Flatten, with it; empty where a reader is none,
+    or is one that pads with zeros what is not zero."""
+    layers: dict[str, Node] = {}
     for reader in draft.readers(name):
         factor, shift, through = norm.factor, norm.shift, reader
         while isinstance(draft.node(through), Flatten) or _is_plain_pool(draft.node(through)):
@@ -76,20 +69,13 @@ def _fuse_into_consumers(graph: Graph, draft: Draft, name: str) -> None:
                 factor, shift = np.repeat(factor, repeats), np.repeat(shift, repeats)
             behind = draft.readers(through)
             if len(behind) != 1:
-                raise GraphError(f"{name}: {through} behind it feeds {', '.join(behind)}; fuse needs one layer there")
+                return {}
             (through,) = behind
         layer = draft.node(through)
-        if not isinstance(layer, _LAYERS):
-            raise GraphError(
-                f"{name}: stands between {graph.inputs(name)[0]} and {through} ({layer.kind}); a batch norm can be "
-                "fused only next to a convolution or linear layer: move it there"
-            )
-        if isinstance(layer, Conv2d) and any(layer.padding) and shift.any():
-            raise GraphError(
-                f"{name}: cannot be fused into {through}, whose zero padding {layer.padding} would need another bias "
-                "at the border than inside; put the batch norm after the convolution, or use padding=0"
-            )
-        draft.replace(through, scale_inputs(layer, factor, shift))
+        if not isinstance(layer, _LAYERS) or (isinstance(layer, Conv2d) and any(layer.padding) and shift.any()):
+            return {}
+        layers[through] = scale_inputs(layer, factor, shift)
+    return layers
 
 
 def scale_outputs(layer: Conv2d | Linear, factor: Array, shift: Array) -> Conv2d | Linear:

@@ -2,8 +2,8 @@
 
 The float network and the integer network as far as it is chosen run side by side on the samples, soma by soma in order
 of flow. A soma is measured with the spikes that its integer sources really send, and against the spikes that it sends
-in the float network, so that it makes up for some of the errors before it. Recurrent connections come from somas that
-are not chosen yet; they bring the spikes of the float network.
+in the float network, so that it makes up for some of the errors before it. Connections that lead back come from somas
+that are not chosen yet; they bring the spikes of the float network.
 
 Scales: of a few sizes per channel, the one with which the sums vary least around what the float weights would give; a
 constant difference is left to the threshold.
@@ -16,7 +16,8 @@ most neurons are silent most of the time it is best where a noisy channel falls 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,8 +31,8 @@ from neurocompile.ir.populations import Population, Projection, populations
 #: (projection, events (M, *source_shape)) -> sums (M, *shape) as floats, as ``Projection.apply``; those of integer
 #: weights exactly
 Product = Callable[[Projection, Array], Array]
-#: (source, whether through recurrent connections) -> what arrives at every step, (N, T, *source_shape)
-Events = dict[tuple[str, bool], Array]
+#: source -> what it sends at every step, (N, T, *source_shape)
+Events = Mapping[str, Array]
 
 #: more samples than this add little to what a channel's scale and threshold are chosen by
 MOST_SAMPLES = 64
@@ -53,34 +54,38 @@ class Calibration:
         samples = samples[: sample_count(graph)]
         values = check_samples(graph, samples)
         self._product = product
-        self._float: Events = {(name, False): encode(graph, name, values) for name in graph.of_kind(*ENCODERS)}
-        self._integer: Events = {(name, False): encode(encoded, name, values) for name in graph.of_kind(*ENCODERS)}
-        self._last_reader = {
-            (projection.source, projection.recurrent): population.name
-            for population in populations(graph)
-            for projection in population.projections
-        }
-        recurrent = [name for name, through_recurrent in self._last_reader if through_recurrent]
-        if recurrent:
+        self._float = {name: encode(graph, name, values) for name in graph.of_kind(*ENCODERS)}
+        self._integer = {name: encode(encoded, name, values) for name in graph.of_kind(*ENCODERS)}
+        self._last_reader: dict[str, str] = {}
+        back: dict[str, str] = {}  # the last that reads a soma before that is chosen
+        seen = set(self._float)
+        for population in populations(graph):
+            for source in {projection.source for projection in population.projections}:
+                (self._last_reader if source in seen else back)[source] = population.name
+            seen.add(population.name)
+        self._back: dict[str, Array] = {}
+        self._last_back = back
+        if back:
             sent = interpret(graph, samples).events
-            for name in recurrent:
-                before = np.zeros_like(sent[name])
-                before[:, 1:] = sent[name][:, :-1]
-                self._float[name, True] = self._integer[name, True] = _compact(before, graph.node(name))
+            self._back = {name: _compact(sent[name], graph.node(name)) for name in back}
 
     def layer(self, population: Population) -> Layer:
-        sums = _sums(population.projections, self._float, self._product)
-        return Layer(population, sums, _run(population.soma, sums), self._integer, self._product)
+        # what is chosen already stands before what the float network sends in its place
+        sums = _sums(population.projections, ChainMap(self._float, self._back), self._product)
+        events = ChainMap(self._integer, self._back)
+        return Layer(population, sums, _run(population.soma, sums), events, self._product)
 
     def send(self, layer: Layer, quantized: Population) -> None:
         """Let the somas behind see what this one sends; what nobody reads any more is dropped."""
         name = quantized.name
-        if (name, False) in self._last_reader:
-            self._float[name, False] = _compact(layer.target, quantized.soma)
-            self._integer[name, False] = _compact(layer.response(quantized), quantized.soma)
-        for key in {(projection.source, projection.recurrent) for projection in quantized.projections}:
-            if self._last_reader[key] == name:
-                del self._float[key], self._integer[key]
+        if name in self._last_reader:
+            self._float[name] = _compact(layer.target, quantized.soma)
+            self._integer[name] = _compact(layer.response(quantized), quantized.soma)
+        for source in {projection.source for projection in quantized.projections}:
+            if self._last_reader.get(source) == name:
+                del self._float[source], self._integer[source]
+            if self._last_back.get(source) == name:
+                del self._back[source]
 
 
 def sample_count(graph: Graph) -> int:
@@ -181,7 +186,7 @@ def _sums(
     """The sum over projections at every step, (N, T, *shape)."""
     total: Array | None = None
     for projection in projections:
-        sent = events[projection.source, projection.recurrent]
+        sent = projection.arriving(events[projection.source])
         flat = sent.reshape(-1, *sent.shape[2:])
         most = max(1, _MOST_SPREAD // _spread(projection))
         parts = [product(projection, flat[start : start + most].astype(number)) for start in range(0, len(flat), most)]
@@ -215,6 +220,7 @@ def _run(soma: Soma, sums: Array) -> Array:
 def _difference(old: Projection, new: Projection, scale: Array, unit: float) -> Projection:
     """The projection whose weights are what integer weights make of the float ones, less these."""
     weight = old.weighted.weight.astype(np.float64)
+    scale = scale[old.rows] if scale.ndim else scale
     codes = new.weighted.weight * float(1 << new.weighted.weight_exponent)
     column = scale.reshape(scale.shape + (1,) * (codes.ndim - 1)) if scale.ndim else scale
     node = replace(old.weighted, weight=codes / column - weight / unit)

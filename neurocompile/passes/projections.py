@@ -1,13 +1,14 @@
 """Give every soma one chain of its own from each population that feeds it.
 
-A chip has no place for what stands between two somas: only synapses. So sums and shared layers are distributed
-(``W(a + b) = Wa + Wb``), each path from a source to a soma becomes a chain with exactly one weighted operator, and all
-that the path adds when nothing spikes becomes the soma's bias (or moves the threshold of a stateless one). Where there
-is one time step only, nothing ever comes through a recurrent connection, so it is left out.
+A chip has no place for what stands between two somas: only synapses. So sums, concatenations and shared layers are
+distributed (``W(a + b) = Wa + Wb``, ``[V W](a, b) = Va + Wb``), each path from a source to a soma becomes a chain with
+exactly one weighted operator, and all that the path adds when nothing spikes becomes the soma's bias (or moves the
+threshold of a stateless one). What is delayed by as many steps as a presentation has never arrives, so it is left out.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -19,16 +20,21 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     ENCODERS,
+    MOVES,
     SPIKING,
     WEIGHTED,
     Add,
     Array,
+    AxonDelay,
+    Concat,
     Conv2d,
     Flatten,
     Input,
     Linear,
     Node,
+    PadChannels,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
     Soma,
@@ -39,8 +45,8 @@ from neurocompile.ir.nodes import (
 from neurocompile.passes.batchnorm import scale_inputs, scale_outputs
 
 Step = tuple[str, Node]
-#: a source, and the names of the linear nodes from it on, in order of flow
-Path = tuple[str, tuple[str, ...]]
+#: a source, and the linear nodes from it on, in order of flow: the name of each, and which of its inputs is taken
+Path = tuple[str, tuple[tuple[str, int], ...]]
 
 #: a checkpoint is not trusted, and sums of sums can have as many paths as one likes
 _MOST_PATHS = 1024
@@ -69,27 +75,31 @@ class SplitProjections:
             if not isinstance(node, Soma):
                 continue
             ends = []
-            for (source, names), count in paths[graph.inputs(soma)[0]].items():
+            for (source, steps), count in paths[graph.inputs(soma)[0]].items():
                 end = source
-                for name, operator in _one_weighted(graph, soma, source, names, count):
+                for name, operator in _one_weighted(graph, soma, source, steps, count):
                     end = add(name, operator, (end,))
                 ends.append(end)
             if not ends:
                 raise GraphError(
-                    f"{soma}: only recurrent connections feed it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections feed it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
             feeding = ends[0] if len(ends) == 1 else add(f"{soma}.sum", Add(), tuple(ends))
             nodes[soma] = (_with_bias(node, resting[graph.inputs(soma)[0]]), (feeding,))
         read = {source for _, inputs in nodes.values() for source in inputs}
-        for soma in graph.of_kind(*SPIKING):
+        for soma in graph.of_kind(*ENCODERS, *SPIKING):
             if soma not in read and soma not in graph.outputs:
                 raise GraphError(
-                    f"{soma}: only recurrent connections read it, which bring nothing in one time step; remove it or "
+                    f"{soma}: only delayed connections read it, which bring nothing in {_steps(graph)}; remove it or "
                     "build with more time steps"
                 )
         triples = ((name, node, inputs) for name, (node, inputs) in nodes.items())
         return Graph(graph.name, "spiking", graph.timesteps, triples, graph.outputs)
+
+
+def _steps(graph: Graph) -> str:
+    return "one time step" if graph.timesteps == 1 else f"{graph.timesteps} time steps"
 
 
 def _paths(graph: Graph) -> dict[str, Counter[Path]]:
@@ -99,39 +109,108 @@ def _paths(graph: Graph) -> dict[str, Counter[Path]]:
         if isinstance(node, (*ENCODERS, *SPIKING)):
             paths[name] = Counter({(name, ()): 1})
         elif isinstance(node, Recurrent):
-            (soma,) = graph.inputs(name)
-            paths[name] = Counter({(soma, (name,)): 1} if graph.timesteps > 1 else {})
+            (source,) = graph.inputs(name)
+            paths[name] = Counter({(source, ((name, 0),)): 1} if node.steps < graph.timesteps else {})
+        elif isinstance(node, AxonDelay):
+            raise GraphError(f"{name}: a delay stands among the synapses; run lower_delays before split_projections")
         elif not isinstance(node, (Input, Soma)):
             arriving: Counter[Path] = Counter()
-            for source in graph.inputs(name):
-                arriving.update(paths[source])
+            for place, feeding in enumerate(graph.inputs(name)):
+                step = () if isinstance(node, Add) else ((name, place),)
+                arriving.update({(source, steps + step): count for (source, steps), count in paths[feeding].items()})
             if len(arriving) > _MOST_PATHS:
                 raise GraphError(
                     f"{name}: {len(arriving):,} different paths of sums lead here, limit {_MOST_PATHS:,}; put neurons "
                     "between the sums"
                 )
-            added = () if isinstance(node, Add) else (name,)
-            paths[name] = Counter({(source, names + added): count for (source, names), count in arriving.items()})
+            paths[name] = arriving
     return paths
 
 
-def _one_weighted(graph: Graph, soma: str, source: str, names: tuple[str, ...], count: int) -> list[Step]:
-    """The path, taken ``count`` times, as ``[Recurrent] SumPool2d* Flatten? weighted Flatten?``: the same map."""
+def _one_weighted(graph: Graph, soma: str, source: str, steps: tuple[tuple[str, int], ...], count: int) -> list[Step]:
+    """The path, taken ``count`` times, as one chain of the grammar of ``populations``: the same map."""
     chain: list[Step] = []
     shapes: list[Shape] = [graph.shape(source)]
     where = f"{soma}: the path from {source}"
-    if names and isinstance(graph.node(names[0]), Recurrent):
-        _append(chain, shapes, names[0], graph.node(names[0]), where)
-        names = names[1:]
+    past = graph.node(steps[0][0]) if steps else None
+    if isinstance(past, Recurrent):
+        _append(chain, shapes, steps[0][0], _within(past, graph.timesteps), where)
+        steps = steps[1:]
     if count > 1:
         _append(chain, shapes, f"{source}.to.{soma}", Scale(weight=np.array(float(count))), where)
-    for name in names:
+    part = _Part(0, shapes[0][0])
+    for name, place in steps:
         node = graph.node(name)
-        unbiased = replace(node, bias=None) if isinstance(node, (Conv2d, Linear)) else node
-        _append(chain, shapes, name, unbiased, where)
+        if isinstance(node, Concat):
+            sizes = [graph.shape(each)[0] for each in graph.inputs(name)]
+            part = _Part(sum(sizes[:place]) + part.first, sum(sizes))
+            continue
+        operator, part = part.take(node, shapes[-1], f"{where}: {name}")
+        _append(chain, shapes, name, operator, where)
     if not any(isinstance(node, WEIGHTED) for _, node in chain):
         chain.append((f"{source}.to.{soma}", Scale(weight=np.array(1.0))))
+    channels = shapes[-1][0]
+    if channels != part.whole:
+        pad = PadChannels(before=part.first, after=part.whole - part.first - channels)
+        chain.append((f"{source}.in.{soma}", pad))
     return chain
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which channels of a value come by a path: those from ``first`` on, of ``whole``. All others are zero."""
+
+    first: int
+    whole: int
+
+    def take(self, node: Node, shape: Shape, where: str) -> tuple[Node, _Part]:
+        """``node``, without its bias, for the part alone, whose shape is ``shape``; and which part that gives."""
+        channels, size = shape[0], math.prod(shape[1:])
+        if channels == self.whole:
+            plain = replace(node, bias=None) if isinstance(node, WEIGHTED) else node
+            return plain, _Part(0, node.output_shape(shape)[0])
+        here = slice(self.first, self.first + channels)
+        match node:
+            case Linear():
+                return replace(node, weight=node.weight[:, here], bias=None), _Part(0, len(node.weight))
+            case Conv2d():
+                return self._convolution(node, channels)
+            case Scale():
+                return replace(node, weight=node.weight[here] if node.weight.ndim else node.weight, bias=None), self
+            case Flatten():
+                return node, _Part(self.first * size, self.whole * size)
+            case Reshape():
+                inner = math.prod(node.shape[1:])
+                if self.first * size % inner or channels * size % inner:
+                    raise GraphError(
+                        f"{where} gives the shape {node.shape}, whose channels mix parts that were concatenated; put a "
+                        "neuron before it"
+                    )
+                moved = Reshape(shape=(channels * size // inner, *node.shape[1:]))
+                return moved, _Part(self.first * size // inner, node.shape[0])
+        return node, self
+
+    def _convolution(self, node: Conv2d, channels: int) -> tuple[Node, _Part]:
+        """The groups that see the part: whole groups stay groups, otherwise what a group does not see has weight 0."""
+        outputs, per_group = len(node.weight) // node.groups, node.weight.shape[1]
+        low, high = self.first // per_group, -(-(self.first + channels) // per_group)
+        weight = node.weight[low * outputs : high * outputs]
+        part = _Part(low * outputs, len(node.weight))
+        if self.first % per_group == 0 and channels % per_group == 0:
+            return replace(node, weight=weight, groups=high - low, bias=None), part
+        dense = np.zeros((len(weight), (high - low) * per_group, *weight.shape[2:]), weight.dtype)
+        for group in range(high - low):
+            own = slice(group * outputs, (group + 1) * outputs)
+            dense[own, group * per_group : (group + 1) * per_group] = weight[own]
+        start = self.first - low * per_group
+        return replace(node, weight=dense[:, start : start + channels], groups=1, bias=None), part
+
+
+def _within(past: Recurrent, timesteps: int) -> Recurrent:
+    """No delay is longer than a presentation: spikes that never arrive need not be remembered for longer."""
+    if past.axon_steps is None:
+        return past
+    return replace(past, axon_steps=np.minimum(past.axon_steps.astype(np.int64), timesteps - past.steps))
 
 
 def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where: str) -> None:
@@ -146,24 +225,35 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
         return chain.pop()
 
     last = chain[-1][1] if chain else None
-    if isinstance(node, Flatten) and len(shapes[-1]) == 1:
-        return
-    if isinstance(last, Scale) and isinstance(node, (Flatten, SumPool2d)):
+    if isinstance(node, MOVES):
+        target = node.output_shape(shapes[-1])
+        if isinstance(last, MOVES):
+            pop()
+            last = chain[-1][1] if chain else None
+        if target == shapes[-1]:
+            return
+        node = Flatten() if len(target) == 1 else Reshape(shape=target)
+    if isinstance(last, Scale) and isinstance(node, (*MOVES, SumPool2d)):
         # a scale commutes with what only moves or sums values of one channel
         if isinstance(node, SumPool2d) and last.weight.ndim > 1:
             raise GraphError(f"{where}: {name} pools values that {chain[-1][0]} scales one by one; swap the two")
         before = shapes[-1]
         scale_name, _ = pop()
         _append(chain, shapes, name, node, where)
-        weight = last.weight
-        if isinstance(node, Flatten) and weight.ndim:
-            weight = np.broadcast_to(per_channel(weight, before), before).reshape(-1)
+        weight = last.weight if isinstance(node, SumPool2d) else _moved(last.weight, before, shapes[-1])
         _append(chain, shapes, scale_name, Scale(weight=weight), where)
         return
     if isinstance(last, Scale) and isinstance(node, (Conv2d, Linear, Scale)):
         before = shapes[-1]
         pop()
         _append(chain, shapes, name, _after_scale(last, node, before, f"{where}: {name}"), where)
+        return
+    weighted = [each for each, operator in chain if isinstance(operator, WEIGHTED)]
+    if isinstance(last, MOVES) and isinstance(node, Scale) and weighted:
+        behind = shapes[-1]
+        move_name, _ = pop()
+        _append(chain, shapes, name, Scale(weight=_moved(node.weight, behind, shapes[-1])), where)
+        push(move_name, last)
         return
     if isinstance(last, (Conv2d, Linear)) and isinstance(node, Scale) and node.weight.ndim <= 1:
         factor = np.broadcast_to(node.weight, last.weight.shape[:1])
@@ -176,13 +266,22 @@ def _append(chain: list[Step], shapes: list[Shape], name: str, node: Node, where
         layer_name, _ = pop()
         push(layer_name, pooled_convolution(last, node))
         return
-    weighted = [each for each, operator in chain if isinstance(operator, WEIGHTED)]
     if weighted and isinstance(node, WEIGHTED):
         raise GraphError(
             f"{where} goes through the weights of {weighted[0]} and {name} with no neuron between; "
             "put a neuron there or merge the two layers"
         )
+    earlier = [each for each, operator in chain[:-1] if not isinstance(operator, Recurrent)]
+    if isinstance(last, MOVES) and isinstance(node, (Conv2d, SumPool2d)) and earlier:
+        raise GraphError(f"{where}: {name} reads in another shape what {earlier[-1]} gives; put a neuron between")
     push(name, node)
+
+
+def _moved(weight: Array, before: Shape, after: Shape) -> Array:
+    """The weight of a ``Scale`` on values of shape ``before``, for the same values in the shape ``after``."""
+    if not weight.ndim or (weight.ndim == 1 and before[0] == after[0]):
+        return weight
+    return uniform(np.broadcast_to(per_channel(weight, before), before).reshape(after))
 
 
 def _after_scale(scale: Scale, node: Node, shape: Shape, where: str) -> Node:

@@ -10,7 +10,7 @@ from neurocompile.ir.bounds import Interval, input_range
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Readout, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Population, populations
-from neurocompile.passes.scales import Scales, largest_weight, shares_scale
+from neurocompile.passes.scales import Scales, largest_weight, rows_of, shares_scale
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,8 @@ def _error(integer: Graph, old: Population, new: Population, scales: Scales) -> 
         unit = source.scale if isinstance(source, DirectEncoder) and source.scale else 1.0
         code = after.weighted.weight.astype(np.float64)
         weight = np.broadcast_to(before.weighted.weight.astype(np.float64), code.shape)
-        if code.ndim == 0:
-            code, weight = np.full(rows, code), np.full(rows, weight)
-        codes.append(code.reshape(rows, -1))
-        weights.append(weight.reshape(rows, -1))
+        codes.append(rows_of(after, code, rows))
+        weights.append(rows_of(after, weight, rows))
         steps.append(np.full(weights[-1].shape, unit * (1 << after.weighted.weight_exponent)))
     weight, code, step = (np.concatenate(each, axis=1) for each in (weights, codes, steps))
     scale = _fitted_scale(weight / step, code, bits)[:, None]

@@ -352,6 +352,7 @@ def _fewer(bits: int, excess: int) -> str:
 def _with_weights(projection: Projection, scale: Array, bits: int, exponent: int) -> Projection:
     """The projection with integer weights; ``scale`` is () or one per channel of the soma."""
     old, largest = projection.weighted, largest_weight(bits)
+    scale = scale[projection.rows] if scale.ndim else scale
     weight: Array = old.weight.astype(np.float64)
     if isinstance(old, Scale) and scale.ndim and weight.ndim == 0:
         weight = np.broadcast_to(weight, scale.shape)

@@ -13,7 +13,7 @@ from typing import Literal, TypedDict, get_args
 import numpy as np
 
 from neurocompile.errors import InputError
-from neurocompile.ir.nodes import Array, Flatten, Readout
+from neurocompile.ir.nodes import Array, Readout
 from neurocompile.ir.populations import Population, Projection
 
 Quantizer = Literal["max", "percentile", "mse", "calibrated"]
@@ -53,9 +53,9 @@ def largest_weight(bits: int) -> int:
 
 
 def shares_scale(population: Population, scales: Scales) -> bool:
-    """Whether all channels have one scale: by choice, or because they compete in an argmax, or because a Flatten mixes
-    them behind the weights."""
-    mixed = any(isinstance(projection.operators[-1], Flatten) for projection in population.projections)
+    """Whether all channels have one scale: by choice, or because they compete in an argmax, or because a Flatten or a
+    Reshape mixes them behind the weights."""
+    mixed = any(projection.mixes_channels for projection in population.projections)
     return scales == "tensor" or mixed or isinstance(population.soma, Readout)
 
 
@@ -73,7 +73,8 @@ class Magnitudes:
         """``source_scale``: of analog sources, by how much their integer codes exceed the float values."""
         shared = shares_scale(population, scales)
         units = np.array([source_scale.get(projection.source, 1.0) for projection in population.projections])
-        rows = (_rows(projection, 1 if shared else population.shape[0]) for projection in population.projections)
+        channels = 1 if shared else population.shape[0]
+        rows = (rows_of(each, np.abs(each.weighted.weight), channels) for each in population.projections)
         return cls(tuple(each / unit for each, unit in zip(rows, units, strict=True)), units, shared)
 
     def sizes(self, *, binary: bool, percentile: float = 100.0) -> Array:
@@ -114,11 +115,18 @@ def exponents_of(sizes: Array, most: int) -> Array:
     return exponents
 
 
-def _rows(projection: Projection, rows: int) -> Array:
-    weight: Array = np.abs(projection.weighted.weight.astype(np.float64))
-    if weight.ndim == 0:
-        weight = np.full(rows, weight)
-    return weight.reshape(rows, -1)
+def rows_of(projection: Projection, weight: Array, rows: int) -> Array:
+    """float64 (rows, synapses): a projection's ``weight``, with a row for each channel of the soma, or one for all."""
+    if rows == 1:
+        return weight.astype(np.float64).reshape(1, -1)
+    fed = range(rows)[projection.rows]
+    own: Array = np.broadcast_to(weight, len(fed)) if weight.ndim == 0 else weight
+    own = own.astype(np.float64).reshape(len(fed), -1)
+    if len(fed) == rows:
+        return own
+    whole = np.zeros((rows, own.shape[1]))
+    whole[projection.rows] = own
+    return whole
 
 
 def _sizes(rows: Array, *, binary: bool, percentile: float) -> Array:

@@ -47,7 +47,7 @@ class Builder:
 
     def chain(self, source: str, *operators: Node) -> str:
         """A projection, to be given to one or more somas of one depth. One that begins with a ``Recurrent`` may come
-        from a soma of that depth that is yet to be made."""
+        from a soma that is yet to be made."""
         names = [f"{source}>{len(self.chains)}.{place}" for place in range(len(operators))]
         for name, operator, before in zip(names, operators, [source, *names], strict=False):
             self.nodes[name] = (operator, (before,))
@@ -56,7 +56,8 @@ class Builder:
 
     def soma(self, name: str, node: Soma, *chains: str, output: bool = False) -> str:
         heads = [self.nodes[self.chains[chain]] for chain in chains]
-        self.depth[name] = 1 + max(self.depth[inputs[0]] for head, inputs in heads if not isinstance(head, Recurrent))
+        ahead = (self.depth[inputs[0]] for head, inputs in heads if not isinstance(head, Recurrent))
+        self.depth[name] = 1 + max(ahead, default=0)
         if len(chains) > 1:
             self.nodes[f"{name} sum"] = (Add(), chains)
             chains = (f"{name} sum",)
@@ -73,7 +74,10 @@ class Builder:
         first = {self.chains[end]: depth for end, depth in arrival.items() if end in self.chains}
         mapped: list[tuple[str, Node, tuple[str, ...]]] = []
         for name, (node, inputs) in self.nodes.items():
-            if name in first and not isinstance(node, Recurrent):
+            if name in first and isinstance(node, Recurrent):
+                wait = first[name] - self.depth[inputs[0]]
+                mapped.append((name, dataclasses.replace(node, wait=wait), inputs))
+            elif name in first:
                 delay = Delay(steps=first[name] - self.depth[inputs[0]])
                 mapped += [(f"{name} delay", delay, inputs), (name, node, (f"{name} delay",))]
             elif isinstance(node, Soma):

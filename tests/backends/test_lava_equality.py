@@ -196,6 +196,35 @@ def loops(timesteps: int = 5) -> tuple[Graph, Graph]:
     return build.pair()
 
 
+def late(timesteps: int = 6) -> tuple[Graph, Graph]:
+    """Delays forward, of one number and of each neuron's own; and back from further on, as late as the way is long."""
+    build = Builder("late", (2, 5, 5), timesteps)
+    pixels = build.encoder("pixels", DirectEncoder(scale=20.0, low=-20, high=20))
+    image = Recurrent(shape=(2, 5, 5), steps=0, axon_steps=RNG.permutation(50).reshape(2, 5, 5) % 8)
+    channels = Recurrent(shape=(3, 5, 5), steps=1, axon_steps=np.array([2, 0, 1]))
+    back = Recurrent(shape=(12,), steps=2, axon_steps=np.arange(12) % 3)
+    near = build.soma(
+        "near",
+        whole(Neuron, threshold=700, leak=3500),
+        build.chain(pixels, image, conv(RNG, 3, 2, 3, 3, padding=(1, 1))),
+    )
+    middle = build.soma(
+        "middle",
+        whole(Neuron, threshold=300, reset="set"),
+        build.chain(near, Flatten(), dense(RNG, 12, 75)),
+        build.chain("last", back, dense(RNG, 12, 12)),
+    )
+    build.soma(
+        "last",
+        whole(Neuron, threshold=200, reset="set"),
+        build.chain(middle, dense(RNG, 12, 12)),
+        build.chain(near, channels, Flatten(), dense(RNG, 12, 75)),
+        build.chain(middle, Recurrent(shape=(12,), steps=4), Scale(weight=weights(RNG, 12), weight_bits=8)),
+        output=True,
+    )
+    return build.pair()
+
+
 def assert_same(got: Trace, want: Trace) -> None:
     assert got.outputs.keys() == want.outputs.keys()
     assert got.events.keys() == want.events.keys()
@@ -211,7 +240,7 @@ def images(graph: Graph, count: int) -> Array:
 
 
 @pytest.mark.parametrize("use_stock", [True, False], ids=["stock", "own"])
-@pytest.mark.parametrize("network", [zoo, layers, thresholds, apart, loops], ids=lambda network: network.__name__)
+@pytest.mark.parametrize("network", [zoo, layers, thresholds, apart, loops, late], ids=lambda network: network.__name__)
 def test_every_spike_and_output_equals_the_interpreter(network, use_stock):
     logical, mapped = network()
     samples = images(mapped, 6)

@@ -17,7 +17,8 @@ from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
 from neurocompile.ir.interpret import Trace, interpret
 from neurocompile.ir.nodes import Add, Array, DirectEncoder, Linear, PoissonEncoder, Recurrent, per_channel
-from neurocompile.ir.populations import populations
+from neurocompile.ir.populations import Projection, populations
+from tests.ir.scalar import late
 from tests.networks import integer_networks, samples_for
 
 
@@ -61,12 +62,21 @@ def test_active_updates_of_generated_networks(data: st.DataObject) -> None:
                 node = projection.weighted
                 ones = dataclasses.replace(node, weight=np.ones_like(node.weight))
                 nodes = tuple(ones if each is node else each for each in projection.nodes)
-                sent = trace.events[projection.source] != 0
-                if projection.recurrent:  # what was sent arrives a step later
-                    sent = np.concatenate([np.zeros_like(sent[:, :1]), sent[:, :-1]], axis=1)
-                arriving = sent.reshape(-1, *projection.source_shape).astype(np.float64)
-                active |= dataclasses.replace(projection, nodes=nodes).apply(arriving) > 0
+                sent = (arriving(projection, trace.events[projection.source]) != 0).reshape(
+                    -1, *projection.source_shape
+                )
+                active |= dataclasses.replace(projection, nodes=nodes).apply(sent.astype(np.float64)) > 0
             assert np.array_equal(seen.active[population.name], active.sum(axis=0)), population.name
+
+
+def arriving(projection: Projection, sent: Array) -> Array:
+    """Neuron by neuron, as late as it is."""
+    arrived = np.zeros_like(sent)
+    for place in np.ndindex(*projection.source_shape):
+        delay = late(projection.past, place) if projection.past else 0
+        for t in range(delay, sent.shape[1]):
+            arrived[(slice(None), t, *place)] = sent[(slice(None), t - delay, *place)]
+    return arrived
 
 
 def channels_last(values: Array) -> Array:

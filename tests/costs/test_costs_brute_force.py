@@ -178,7 +178,7 @@ def test_active_updates_match_the_synapse_matrix(batch: int, monkeypatch: pytest
             active |= trace.events[population.name].reshape(active.shape) != 0
         for projection in population.projections:
             sent = (trace.events[projection.source] != 0).reshape(4, 3, -1)
-            if projection.recurrent:
+            if projection.past:
                 sent = np.stack([np.zeros_like(sent[:, 0]), sent[:, 0], sent[:, 1]], axis=1)
             active |= sent @ (matrix(projection).T > 0)
         assert seen.active[population.name].ravel().tolist() == active.sum(axis=(0, 1)).tolist()

@@ -17,7 +17,9 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -27,9 +29,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Shape,
     SumPool2d,
@@ -85,7 +89,11 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
                 for (row,) in indices(out)
             }
         case Scale():
-            return {index: at(node.weight, index) * 2**node.weight_exponent * x[index] for index in indices(out)}
+            return {
+                index: at(node.weight, index) * 2**node.weight_exponent * x[index]
+                + (0 if node.bias is None else at(node.bias, index))
+                for index in indices(out)
+            }
         case AvgPool2d() | SumPool2d():
             size = node.kernel[0] * node.kernel[1] if isinstance(node, AvgPool2d) else 1
             sums = {index: pooled(node, x, shape, index) for index in indices(out)}
@@ -98,8 +106,17 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
                 )
                 result[index] = gamma * (x[index] - mean) / math.sqrt(variance + node.epsilon) + beta
             return result
-        case Flatten():
-            return {(place,): x[index] for place, index in enumerate(indices(shape))}
+        case Flatten() | Reshape():
+            return {index: x[before] for index, before in zip(indices(out), indices(shape), strict=True)}
+        case Concat():
+            firsts = [sum(each[0] for each in shapes[:place]) for place in range(len(shapes))]
+            return {
+                (first + index[0], *index[1:]): value
+                for first, values in zip(firsts, inputs, strict=True)
+                for index, value in values.items()
+            }
+        case PadChannels():
+            return {index: x.get((index[0] - node.before, *index[1:]), 0) for index in indices(out)}
         case Add():
             return {index: sum(each[index] for each in inputs) for index in indices(out)}
         case Identity() | Dropout():
@@ -253,6 +270,13 @@ def encode(node: Node, value: float, integer: bool, *place: int) -> Number:
     return max(node.low, min(node.high, round(value * node.scale)))
 
 
+def late(node: Recurrent | AxonDelay, index: Index) -> int:
+    """By how many steps one neuron's spikes are late."""
+    if isinstance(node, AxonDelay):
+        return int(at(node.steps, index))
+    return node.steps + (0 if node.axon_steps is None else int(at(node.axon_steps, index)))
+
+
 def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """(outputs, events) as ``interpret`` gives them, as nested dictionaries: [name][sample][...][index]."""
     integer = graph.stage == "integer"
@@ -273,8 +297,12 @@ def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[
                 if not sources:
                     frame = sample[t] if per_step else sample
                     now[name] = {index: frame[index].item() for index in indices(shape)}
-                elif isinstance(node, Recurrent):
-                    now[name] = history[sources[0]][t - 1] if t > 0 else dict.fromkeys(indices(shape), 0)
+                elif isinstance(node, (Recurrent, AxonDelay)):
+                    now[name] = {}
+                    for index in indices(shape):
+                        sent_at = t - late(node, index)
+                        series = [*history[sources[0]], now.get(sources[0], {})][: t + 1]
+                        now[name][index] = series[sent_at][index] if sent_at >= 0 else 0
                 elif name in cells:
                     now[name] = {index: cell.step(now[sources[0]][index]) for index, cell in cells[name].items()}
                 elif isinstance(node, (DirectEncoder, PoissonEncoder)):

@@ -15,6 +15,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     DirectEncoder,
@@ -28,6 +29,7 @@ from neurocompile.ir.nodes import (
     PoissonEncoder,
     Readout,
     Recurrent,
+    Scale,
 )
 from neurocompile.ir.text import to_text
 from neurocompile.passes.base import PassManager
@@ -93,6 +95,14 @@ WRONG: list[tuple[Callable[[], Graph], str]] = [
         ),
         r"^back: Recurrent.shape is \(3,\), but it reads \(2,\); they must be the same",
     ),
+    (
+        lambda: graph(
+            ("sum", Add(), ("direct", "back")),
+            ("out", NEURON, ("sum",)),
+            ("back", Recurrent(shape=(2,), steps=0, axon_steps=np.arange(2)), ("out",)),
+        ),
+        "has a cycle: .*; lead one of its connections through a Recurrent node, which makes it arrive",
+    ),
     (lambda: graph(("out", Recurrent(shape=(2,)), ("conv9",))), "out: its input 'conv9' is not a node of graph 'net'"),
 ]  # fmt: skip
 
@@ -124,6 +134,31 @@ def test_a_cycle_may_go_through_a_recurrent_node() -> None:
     assert net.consumers("out") == ("before",)
     assert net.inputs("before") == ("out",)
     assert net.edit().finish().hash == net.hash
+
+
+def test_what_is_late_but_leads_to_no_cycle_stands_where_it_is_read() -> None:
+    nodes: list[Triple] = [
+        ("past", Recurrent(shape=(2,), steps=3), ("first",)),
+        ("out", NEURON, ("past",)),
+        ("first", NEURON, ("direct",)),
+    ]
+    assert list(graph(*nodes)) == ["input", "direct", "first", "past", "out"]
+
+
+def test_delays_text_golden(golden: Callable[[str, str], None]) -> None:
+    net = graph(
+        ("sum", Add(), ("late", "again")),
+        ("late", AxonDelay(steps=np.array([0, 3])), ("direct",)),
+        ("first", NEURON, ("sum",)),
+        ("fc", Linear(weight=np.array([[0.5, -1.0], [0.25, 0.0]])), ("first",)),
+        ("fc.late", AxonDelay(steps=np.array(2)), ("fc",)),
+        ("out", NEURON, ("fc.late",)),
+        ("before", Recurrent(shape=(2,), steps=2), ("out",)),
+        ("again", Scale(weight=np.array(0.5)), ("before",)),
+        timesteps=4,
+    )
+    texts = [to_text(each) for each in (net, PassManager((Retime(),)).run(Quantize().run(lower(net))))]
+    golden("delays.txt", "\n".join(texts))
 
 
 def test_recurrent_text_golden(golden: Callable[[str, str], None]) -> None:

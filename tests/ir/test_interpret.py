@@ -15,6 +15,7 @@ from neurocompile.ir.interpret import interpret, linear, saturated
 from neurocompile.ir.nodes import (
     Add,
     Array,
+    AxonDelay,
     Conv2d,
     Delay,
     DirectEncoder,
@@ -250,6 +251,49 @@ def test_recurrence_by_hand(stage: str) -> None:
     assert trace.outputs["readout"].tolist() == [[4], [1]]
     # a spike holds back the next: u: 4 -> 1 | 1-3=-2 | -2 | -1
     assert interpret(looped(-3, stage), samples).events["soma"][0, :, 0].tolist() == [1, 0, 0, 0]
+
+
+def echoes(stage: str, wait: int) -> Graph:
+    """Two neurons that fire at each input, the first heard 1 step later and the second 3, by a soma that works ``wait``
+    steps after them."""
+    chip = stage == "mapped"
+    whole = {"leak": np.array(2), "current_leak": np.array(0), "bias": np.array(0), "fixed": FixedPoint(decay_bits=1)}
+    fires = Neuron(threshold=np.array(1), reset_value=np.array(0), reset="set", compare="at_or_above", phase=int(chip),
+                   **whole)  # fmt: skip
+    past = Recurrent(shape=(2,), steps=1, axon_steps=np.array([0, 2]), wait=wait if chip else 0)
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=(2,)), ()), ("direct", DirectEncoder(scale=1.0, low=0, high=1), ("input",)),
+        ("wait", Delay(steps=1), ("direct",)),
+        ("in", Scale(weight=np.array(1), weight_bits=8), ("wait" if chip else "direct",)), ("fires", fires, ("in",)),
+        ("past", past, ("fires",)),
+        ("fc", Linear(weight=np.array([[1, 10]]), weight_bits=8), ("past",)),
+        ("hears", Neuron(threshold=np.array(1), spikes="graded", max_payload=99, reset_value=np.array(0), reset="set",
+                         compare="at_or_above", phase=(1 + wait) * chip, **whole), ("fc",)),
+    ]  # fmt: skip
+    kept = [each for each in nodes if chip or not isinstance(each[1], Delay)]
+    graph = Graph("echoes", stage, 4, kept, ("hears",))
+    verify(graph)
+    return graph
+
+
+@pytest.mark.parametrize(("stage", "wait"), [("integer", 0), ("mapped", 0), ("mapped", 3), ("mapped", 7)])
+def test_delays_of_neurons_by_hand(stage: str, wait: int) -> None:
+    """What is late by more than is left of a sample is never heard, by whomever, also not by the sample after it."""
+    samples = np.array([[[1, 1], [0, 0], [1, 0], [1, 1]], [[0, 0], [0, 1], [0, 0], [0, 0]], [[1, 1]] * 4])
+    heard = interpret(echoes(stage, wait), samples).events["hears"][..., 0]
+    assert heard.tolist() == [[0, 1, 0, 1 + 10], [0, 0, 0, 0], [0, 1, 1, 1 + 10]]
+
+
+def test_a_delay_anywhere_among_linear_nodes_by_hand() -> None:
+    """Of values, with a bias in them: nothing comes before their first step."""
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=(3,)), ()), ("direct", DirectEncoder(), ("input",)),
+        ("fc", Linear(weight=np.eye(3), bias=np.full(3, 0.5)), ("direct",)),
+        ("late", AxonDelay(steps=np.array([0, 1, 9])), ("fc",)),
+        ("readout", Readout(leak=np.array(1.0)), ("late",)),
+    ]  # fmt: skip
+    graph = Graph("late", "traced", 2, nodes, ("readout",))
+    assert interpret(graph, np.array([[[1, 2, 3], [4, 5, 6]]])).outputs["readout"].tolist() == [[6, 2.5, 0]]
 
 
 def test_integer_arithmetic_by_hand() -> None:

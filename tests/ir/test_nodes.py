@@ -12,6 +12,7 @@ from neurocompile.errors import GraphError
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     Delay,
@@ -93,6 +94,15 @@ WRONG: list[tuple[Callable[[], Node], str]] = [
     (lambda: Delay(steps=0), "Delay.steps is 0"),
     (lambda: Recurrent(shape=()), r"Recurrent.shape is \(\); every size must be at least 1"),
     (lambda: Recurrent(shape=(2, 0)), r"Recurrent.shape is \(2, 0\)"),
+    (lambda: Recurrent(shape=(2,), steps=0), "Recurrent.steps is 0; it must be from 1 to 1,048,576"),
+    (lambda: Recurrent(shape=(2,), steps=-1, axon_steps=np.arange(2)), "Recurrent.steps is -1; it must be from 0 to"),
+    (lambda: Recurrent(shape=(2,), steps=10**30), "Recurrent.steps is 10"),
+    (lambda: Recurrent(shape=(2,), axon_steps=ones(2)), "Recurrent.axon_steps must be whole numbers from 0 to 1,048,"),
+    (lambda: Recurrent(shape=(2,), axon_steps=np.array([1, 2])), "axon_steps must be 0 for some neurons and more for"),
+    (lambda: Recurrent(shape=(2,), axon_steps=np.zeros(2, int)), "axon_steps must be 0 for some neurons and more for"),
+    (lambda: AxonDelay(steps=np.array(0.5)), "AxonDelay.steps must be whole numbers from 0 to 1,048,576"),
+    (lambda: AxonDelay(steps=np.array([3, -1])), "AxonDelay.steps must be whole numbers from 0"),
+    (lambda: AxonDelay(steps=np.array(1 << 40)), "AxonDelay.steps must be whole numbers from 0"),
 ]  # fmt: skip
 
 
@@ -113,6 +123,8 @@ MISFITS: list[tuple[Node, tuple[tuple[int, ...], ...], str]] = [
     (AvgPool2d(kernel=(3, 3), stride=(1, 1)), ((1, 2, 5),), "window of 3"),
     (norm(), ((3, 4, 4),), r"BatchNorm.gamma has shape \(2,\), needs \(3,\)"),
     (Recurrent(shape=(2,)), ((3,),), r"Recurrent.shape is \(2,\), but it reads \(3,\); they must be the same"),
+    (Recurrent(shape=(2,), axon_steps=np.arange(3)), (), r"Recurrent.axon_steps has shape \(3,\); for inputs of shape"),
+    (AxonDelay(steps=np.arange(3)), ((2,),), r"AxonDelay.steps has shape \(3,\); for inputs of shape \(2,\) it must"),
     (Add(), ((2,), (3,)), r"inputs have shapes \(2,\), \(3,\); they must be the same"),
     (Neuron(threshold=ones(3)), ((2, 2, 2),), r"must be a scalar, \(2,\) or \(2, 2, 2\)"),
     (Readout(bias=ones(2, 2)), ((2, 3),), r"Readout.bias has shape \(2, 2\)"),

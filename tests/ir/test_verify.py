@@ -12,6 +12,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     Delay,
@@ -83,6 +84,7 @@ def norm() -> BatchNorm:
         ("fused", Identity()),
         ("spiking", AvgPool2d(kernel=(1, 1), stride=(1, 1))),
         ("spiking", norm()),
+        ("spiking", AxonDelay(steps=np.array(1))),
         ("integer", Delay(steps=1)),
         ("mapped", AvgPool2d(kernel=(1, 1), stride=(1, 1))),
     ],
@@ -115,8 +117,12 @@ ENDS: list[tuple[Graph, str]] = [
         "mid: a Readout is read by fc; readouts never fire, use a neuron",
     ),
     (
-        net("traced", ("back", Recurrent(shape=(2,)), ("direct",)), ("out", FLOAT, ("back",))),
-        r"back: a Recurrent reads direct \(DirectEncoder\); it must read a spiking neuron itself",
+        net("traced", ("fc", LIN, ("direct",)), ("back", Recurrent(shape=(2,)), ("fc",)), ("out", FLOAT, ("back",))),
+        r"back: a Recurrent reads fc \(Linear\); it must read a spiking neuron or an encoder itself",
+    ),
+    (
+        net("traced", ("back", Recurrent(shape=(2,), wait=1), ("direct",)), ("out", FLOAT, ("back",))),
+        "back: it waits 1 steps in chip time, which the retime pass is yet to make",
     ),
     (
         net("traced", ("out", FLOAT, ("direct",)), ("back", Recurrent(shape=(2,)), ("out",))),
@@ -236,9 +242,14 @@ def test_recurrence_is_legal_at_every_stage(stage: str) -> None:
     verify(looped(BACK, DENSE, stage=stage, soma=soma))
 
 
-def test_a_recurrent_projection_has_its_own_step_and_no_other() -> None:
+def test_a_recurrent_projection_has_its_own_steps_and_no_other() -> None:
     soma = replace(INTEGER, phase=1)
+    verify(looped(replace(BACK, steps=5), DENSE, stage="mapped", soma=soma))
     with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 2 steps"):
+        verify(looped(replace(BACK, wait=1), DENSE, stage="mapped", soma=soma))
+    with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 0 steps"):
+        verify(looped(replace(BACK, wait=-1), DENSE, stage="mapped", soma=soma))
+    with pytest.raises(GraphError, match=r"it must be \[Recurrent \| Delay\] SumPool2d"):
         verify(looped(BACK, Delay(steps=1), DENSE, stage="mapped", soma=soma))
     two = Recurrent(shape=(2,))
     nodes: list[Triple] = [("first", FLOAT, ("op",)), ("back", BACK, ("first",)), ("again", two, ("back",))]

@@ -22,9 +22,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Soma,
     SumPool2d,
@@ -191,7 +193,11 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
     if draw(st.integers(0, 4)) == 0:
         shape = (draw(st.integers(1, 8)),)
     now = shape
-    for _ in range(draw(st.integers(0, 2)) if len(shape) == 3 else 0):
+    if len(shape) == 3 and draw(st.integers(0, 2)) == 0:
+        # the population has other axes than what its pools and weights read
+        chain.append(Reshape(shape=shape))
+        shape = (shape[0], shape[1] * shape[2]) if draw(st.booleans()) else (shape[0] * shape[1], shape[2])
+    for _ in range(draw(st.integers(0, 2)) if len(now) == 3 else 0):
         kernel = draw(pairs(1, 3))
         if any(size > extent for size, extent in zip(kernel, now[1:], strict=True)):
             continue
@@ -199,8 +205,8 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
         stride = kernel if draw(st.booleans()) else draw(pairs(1, 3))
         chain.append(SumPool2d(kernel=kernel, stride=stride, padding=padding))
         now = chain[-1].output_shape(now)
-    kind = draw(st.sampled_from(["conv", "linear", "scale"])) if len(shape) == 3 else "linear"
-    if len(shape) == 3 and (kind == "linear" or (kind == "scale" and draw(st.booleans()))):
+    kind = draw(st.sampled_from(["conv", "linear", "scale"])) if len(now) == 3 else "linear"
+    if len(now) == 3 and (kind == "linear" or (kind == "scale" and draw(st.booleans()))):
         chain.append(Flatten())
         now = chain[-1].output_shape(now)
     if kind == "conv":
@@ -227,8 +233,13 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
         size = draw(st.sampled_from([(), (now[0],), now]))
         chain.append(Scale(weight=weights(*size), weight_bits=8))
     now = chain[-1].output_shape(now)
-    if len(now) == 3 and draw(st.booleans()):
-        chain.append(Flatten())
+    behind = draw(st.sampled_from(("", "flat", "line", "turned", "more")))
+    if len(now) == 3 and behind:
+        shapes = {"line": (now[0], now[1] * now[2]), "turned": (now[1], now[2], now[0]), "more": (*now[:2], 1, now[2])}
+        chain.append(Reshape(shape=shapes[behind]) if behind in shapes else Flatten())
+        now = chain[-1].output_shape(now)
+    if draw(st.integers(0, 2)) == 0:
+        chain.append(PadChannels(before=draw(st.integers(0, 3)), after=draw(st.integers(0, 3))))
         now = chain[-1].output_shape(now)
     box = []
     for extent in now:

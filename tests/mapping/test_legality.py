@@ -11,8 +11,18 @@ from mapping_cases import FIXED, a_profile, conv, dense, neuron, one_layer, quan
 
 from neurocompile.errors import CapacityError
 from neurocompile.hardware import Profile, load_profile
-from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Delay, DirectEncoder, FixedPoint, Linear, PoissonEncoder, Readout, Soma, Threshold
+from neurocompile.ir.graph import Graph, Stage
+from neurocompile.ir.nodes import (
+    Delay,
+    DirectEncoder,
+    FixedPoint,
+    Linear,
+    PoissonEncoder,
+    Readout,
+    Recurrent,
+    Soma,
+    Threshold,
+)
 from neurocompile.mapping import check_neurons
 
 LOIHI1 = load_profile("loihi1-davies2018")
@@ -178,6 +188,30 @@ def test_delays() -> None:
     check_neurons(delayed(1), none)  # the step that every message takes
     assert "delays by 0 at most" in refused(delayed(2), none)
     check_neurons(delayed(1000), a_profile(neuron={"max_delay_steps": None}))
+
+
+def late(*delays: int, wait: int = 0, stage: Stage = "integer") -> Graph:
+    """Four source neurons; the chip's steps are their delays and ``wait``."""
+    graph = net(readout())
+    draft = graph.edit()
+    extra = np.array(delays) - min(delays)
+    past = Recurrent(shape=(4,), steps=min(delays), axon_steps=extra if extra.any() else None, wait=wait)
+    draft.add("late", past, ("code",))
+    draft.replace("op0", draft.node("op0"), ("late",))
+    draft.replace("lif", dataclasses.replace(readout(), phase=wait))
+    return draft.finish(stage)
+
+
+def test_delays_of_neurons_are_bounded_by_their_differences_until_retiming() -> None:
+    check_neurons(late(100, 100, 100, 100), LOIHI2)
+    check_neurons(late(100, 161, 130, 100), LOIHI2)
+    assert refused(late(100, 162, 130, 100), LOIHI2) == (
+        "op0: spikes of code must wait 63 steps for it, and loihi2 delays by 62 at most; delay its neurons by at most "
+        "61 steps more than one another, or choose a chip with longer delays"
+    )
+    check_neurons(late(0, 61, 5, 5, wait=1, stage="mapped"), LOIHI2)
+    assert "must wait 63 steps" in refused(late(0, 62, 5, 5, wait=1, stage="mapped"), LOIHI2)
+    assert "must wait 63 steps" in refused(late(0, 61, 5, 5, wait=2, stage="mapped"), LOIHI2)
 
 
 # ------------------------------------------------------------------------------------------------------------- widths

@@ -20,8 +20,12 @@ from neurocompile.ir.nodes import (
     Delay,
     DirectEncoder,
     Flatten,
+    Node,
+    PadChannels,
     PoissonEncoder,
     Readout,
+    Recurrent,
+    Reshape,
     Scale,
     SumPool2d,
 )
@@ -46,7 +50,8 @@ def window_of(projection: Projection) -> np.ndarray:
     """(pooled positions, sources): the pooling alone."""
     size = int(np.prod(projection.source_shape))
     values = np.eye(size, dtype=np.int64).reshape(size, *projection.source_shape)
-    pools = tuple(node for node in projection.nodes if isinstance(node, SumPool2d))
+    before = projection.nodes[: projection.nodes.index(projection.weighted)]
+    pools = tuple(node for node in before if isinstance(node, (SumPool2d, Reshape)))
     return dataclasses.replace(projection, nodes=pools).apply(values).reshape(size, -1).T
 
 
@@ -66,9 +71,8 @@ def words(count: int, bits: int = 8) -> int:
 def channel_shared(projection: Projection) -> bool:
     node = projection.weighted
     if isinstance(node, Scale):
-        return node.weight.ndim < 2 and not isinstance(projection.operators[0], Flatten) and not any(
-            isinstance(each, Flatten) for each in projection.operators[: projection.operators.index(node)]
-        )  # fmt: skip
+        before = projection.operators[: projection.operators.index(node)]
+        return node.weight.ndim < 2 and not any(isinstance(each, Flatten) for each in before[1:])
     return isinstance(node, Conv2d)
 
 
@@ -99,6 +103,13 @@ def _slow_shared(
     for each in projection.operators[: projection.operators.index(node)]:
         shape = each.output_shape(shape)
     grid = node.output_shape(shape)
+    last = projection.operators[-1]
+    if isinstance(last, PadChannels):
+        padded = functools.reduce(
+            lambda now, each: each.output_shape(now), projection.operators, projection.source_shape
+        )
+        first = last.before * int(np.prod(padded[1:]))
+        rows = [row - first for row in rows if first <= row < first + int(np.prod(grid))]
     outputs = {row // int(np.prod(grid[1:])) for row in rows}
     if isinstance(node, Conv2d):
         kernel, stride, padding, dilation, groups = (
@@ -220,6 +231,24 @@ def test_a_delay_moves_no_synapse() -> None:
     box = ((0, 2), (1, 3), (0, 4))
     assert synapses.lists(late, box, SHARED) == synapses.lists(plain, box, SHARED)
     assert (synapses.fan_out(late, box) == synapses.fan_out(plain, box)).all()
+
+
+@pytest.mark.parametrize("operators", [[conv(3, 2)], [SumPool2d(kernel=(2, 2), stride=(2, 2)), Flatten(), dense(3, 8)]])
+def test_neurons_share_a_list_only_where_they_share_a_delay(operators: list[Node]) -> None:
+    graph = one_layer((2, 4, 4), operators)
+    plain, box = projection_of(graph), synapses.full_box(graph.shape("lif"))
+
+    def late(axon_steps: np.ndarray) -> Projection:
+        past = Recurrent(shape=(2, 4, 4), axon_steps=axon_steps)
+        return dataclasses.replace(plain, names=("late", *plain.names), nodes=(past, *plain.nodes))
+
+    by_channel, by_neuron = late(np.arange(2)), late(np.arange(32).reshape(2, 4, 4))
+    for profile in (PLAIN, SHARED):
+        assert synapses.lists(by_channel, box, profile) == synapses.lists(plain, box, profile)
+        reach = synapses.fan_out(plain, box)
+        assert synapses.lists(by_neuron, box, profile) == Counter(reach.ravel().tolist())
+        assert synapses.words_per_axon(by_neuron, box, profile).ravel().tolist() == [words(n) for n in reach.ravel()]
+        assert (synapses.fan_in(by_neuron, box) == synapses.fan_in(plain, box)).all()  # delays multiply no synapse
 
 
 def test_weights_without_a_width_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Batch norm goes into its neighbour, or is refused with the reason."""
+"""Batch norm goes into its neighbour, or becomes a weight and a bias of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import pytest
 
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Add, AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Node
+from neurocompile.ir.nodes import Add, AvgPool2d, BatchNorm, Concat, Conv2d, Flatten, Linear, Node, Scale
+from neurocompile.ir.verify import verify
 from neurocompile.passes.batchnorm import FuseBatchNorm
+from neurocompile.passes.pooling import FoldPooling
+from neurocompile.passes.projections import SplitProjections
 from tests.passes.helpers import Triple, assert_same, lif, net, norm, quarters, samples_of
 
 NORM = norm([1, -2, 0], [0.25, 1, -0.5], [-0.5, 0.25, 1], [1, 2, 0.5])
@@ -125,73 +128,64 @@ def test_a_pool_without_padding_may_stand_between() -> None:
     )  # fmt: skip
 
 
-REFUSED: list[tuple[Graph, str]] = [
-    (
-        net(
-            ("fc", Linear(weight=quarters(3, 2)), ("direct",)),
-            ("bn", NORM, ("fc",)),
-            ("out", lif(), ("bn",)),
-            ("end", lif(), ("fc",)),
-            outputs=("out", "end"),
-        ),
-        "bn: cannot be fused into fc, whose output end reads too; give the batch norm a layer of its own",
+#: where a batch norm can go into no layer: one that others read too, padding that its shift does not reach, or no layer
+AS_SCALE: list[Graph] = [
+    net(
+        ("fc", Linear(weight=quarters(3, 2)), ("direct",)),
+        ("bn", NORM, ("fc",)),
+        ("out", lif(), ("bn",)),
+        ("end", lif(), ("fc",)),
+        outputs=("out", "end"),
     ),
-    (
-        behind_neuron(
-            ("conv", Conv2d(weight=quarters(2, 3, 2, 2), padding=(0, 1)), ("bn",)), ("out", lif(), ("conv",))
-        ),
-        r"bn: cannot be fused into conv, whose zero padding \(0, 1\) would need another bias at the border than inside",
+    behind_neuron(("conv", Conv2d(weight=quarters(2, 3, 2, 2), padding=(0, 1)), ("bn",)), ("out", lif(), ("conv",))),
+    behind_neuron(("out", lif(), ("bn",))),
+    behind_neuron(("pool", PADDED, ("bn",)), ("conv", CONV, ("pool",)), ("out", lif(), ("conv",))),
+    net(
+        ("conv", CONV, ("direct",)),
+        ("pool", POOL, ("conv",)),
+        ("bn", TWO, ("pool",)),
+        ("out", lif(), ("bn",)),
+        ("end", lif(), ("conv",)),
+        shape=(3, 5, 5),
+        outputs=("out", "end"),
     ),
-    (behind_neuron(("out", lif(), ("bn",))), r"bn: stands between lif and out \(Neuron\); .* move it there"),
-    (
-        behind_neuron(("pool", PADDED, ("bn",)), ("conv", CONV, ("pool",)), ("out", lif(), ("conv",))),
-        r"bn: stands between lif and pool \(AvgPool2d\)",
+    behind_neuron(
+        ("flat", Flatten(), ("bn",)),
+        ("a", Linear(weight=quarters(2, 48)), ("flat",)),
+        ("out", lif(), ("a",)),
+        ("end", lif(), ("flat",)),
+        outputs=("out", "end"),
     ),
-    (
-        net(
-            ("conv", CONV, ("direct",)),
-            ("pool", PADDED, ("conv",)),
-            ("bn", TWO, ("pool",)),
-            ("out", lif(), ("bn",)),
-            shape=(3, 5, 5),
-        ),
-        r"bn: stands between pool and out \(Neuron\)",
-    ),
-    (
-        net(
-            ("conv", CONV, ("direct",)),
-            ("pool", POOL, ("conv",)),
-            ("bn", TWO, ("pool",)),
-            ("out", lif(), ("bn",)),
-            ("end", lif(), ("conv",)),
-            shape=(3, 5, 5),
-            outputs=("out", "end"),
-        ),
-        "bn: cannot be fused into conv, whose output end reads too",
-    ),
-    (
-        behind_neuron(
-            ("flat", Flatten(), ("bn",)),
-            ("a", Linear(weight=quarters(2, 48)), ("flat",)),
-            ("out", lif(), ("a",)),
-            ("end", lif(), ("flat",)),
-            outputs=("out", "end"),
-        ),
-        "bn: flat behind it feeds a, end; fuse needs one layer there",
-    ),
-    (
-        behind_neuron(
-            ("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", lif(), ("bn",)), outputs=("out", "end")
-        ),
-        r"bn: stands between lif and end \(Neuron\)",
+    behind_neuron(("conv", CONV, ("bn",)), ("out", lif(), ("conv",)), ("end", lif(), ("bn",)), outputs=("out", "end")),
+    behind_neuron(
+        ("both", Concat(), ("bn", "lif")),
+        ("conv", Conv2d(weight=quarters(2, 6, 2, 2), padding=(1, 1)), ("both",)),
+        ("out", lif(), ("conv",)),
     ),
 ]
 
 
-@pytest.mark.parametrize(("graph", "message"), REFUSED)
-def test_refusals(graph: Graph, message: str) -> None:
-    with pytest.raises(GraphError, match=message):
-        FuseBatchNorm().run(graph)
+@pytest.mark.parametrize("graph", AS_SCALE)
+def test_where_no_layer_can_take_it_a_scale_and_a_bias_do(graph: Graph) -> None:
+    after = assert_fused(graph)
+    scale = after.node("bn")
+    assert isinstance(scale, Scale)
+    assert scale.bias is not None
+    for each in (FoldPooling(), SplitProjections()):
+        after = each.run(after)
+        verify(after)
+    assert not any(getattr(after.node(name), "bias", None) is not None for name in after.of_kind(Scale, Conv2d, Linear))
+    assert_same(graph, after, samples_of(graph))
+
+
+def test_a_padded_pool_between_a_layer_and_its_norm_is_refused_later() -> None:
+    graph = net(
+        ("conv", CONV, ("direct",)), ("pool", PADDED, ("conv",)), ("bn", TWO, ("pool",)), ("out", lif(), ("bn",)),
+        shape=(3, 5, 5),
+    )  # fmt: skip
+    after = FoldPooling().run(assert_fused(graph))
+    with pytest.raises(GraphError, match=r"pool pads by \(1, 0\) what conv gives; use padding=0 there"):
+        SplitProjections().run(after)
 
 
 def test_single_precision_weights_are_summed_in_double() -> None:

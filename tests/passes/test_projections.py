@@ -15,6 +15,8 @@ from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
+    Concat,
     Conv2d,
     DirectEncoder,
     Flatten,
@@ -22,8 +24,11 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
+    PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     SumPool2d,
     Threshold,
@@ -260,6 +265,15 @@ REFUSED: list[tuple[tuple[Node, ...], str]] = [
     ),
     ((Scale(weight=quarters(2, 4, 4)), CONV), "op1 reads values that are scaled one by one; its kernel cannot hold"),
     ((CONV, Scale(weight=quarters(2, 3, 3))), "weights of op0 and op1"),
+    ((CONV, Flatten(), Scale(weight=quarters(18))), "weights of op0 and op2"),
+    (
+        (SumPool2d(kernel=(2, 2), stride=(2, 2)), Reshape(shape=(2, 1, 4)), Conv2d(weight=quarters(2, 2, 1, 2))),
+        "out: the path from direct: op2 reads in another shape what op0 gives; put a neuron between",
+    ),
+    (
+        (Flatten(), Linear(weight=quarters(8, 32)), Reshape(shape=(2, 2, 2)), SumPool2d(kernel=(2, 2), stride=(1, 1))),
+        "op3 reads in another shape what op1 gives",
+    ),
 ]
 
 
@@ -334,6 +348,139 @@ def test_pools_and_flattens_of_what_comes_back() -> None:
     assert chains(after)["out"] == ["lif > Recurrent > SumPool2d > Flatten > Linear"]
 
 
+def joined(
+    *nodes: Triple, shape: tuple[int, ...] = (2, 4, 4), join: tuple[str, ...] = ("a", "b"), **kind: Any
+) -> Graph:
+    """Two neurons, of which "b" has twice the channels, their spikes side by side, and what reads "join"."""
+    wide = Conv2d(weight=quarters(4, 2, 1, 1)) if len(shape) == 3 else Linear(weight=quarters(4, 2))
+    return split(
+        ("a", lif(0.5), ("direct",)),
+        ("wide", wide, ("direct",)),
+        ("b", lif(0.5), ("wide",)),
+        ("join", Concat(), join),
+        *nodes,
+        shape=shape,
+        **kind,
+    )
+
+
+def test_each_part_of_a_concatenation_takes_its_columns() -> None:
+    conv = Conv2d(weight=quarters(3, 6, 2, 2), bias=quarters(3))
+    after = joined(("conv", conv, ("join",)), ("out", lif(), ("conv",)))
+    assert chains(after)["out"] == ["a > Conv2d", "b > Conv2d"]
+    first, second = after.node("conv"), after.node("conv.2")
+    assert isinstance(first, Conv2d)
+    assert isinstance(second, Conv2d)
+    assert np.array_equal(np.concatenate([first.weight, second.weight], axis=1), conv.weight)
+
+
+def test_pools_and_a_flatten_between_a_concatenation_and_its_weights() -> None:
+    after = joined(
+        ("pool", POOL, ("join",)),
+        ("scale", Scale(weight=quarters(6, seed=2), bias=quarters(6, seed=4)), ("pool",)),
+        ("flat", Flatten(), ("scale",)),
+        ("fc", Linear(weight=quarters(3, 24)), ("flat",)),
+        ("out", lif(), ("fc",)),
+    )
+    assert chains(after)["out"] == ["a > SumPool2d > Flatten > Linear", "b > SumPool2d > Flatten > Linear"]
+    assert getattr(after.node("out"), "bias").any()  # noqa: B009
+
+
+def test_a_neuron_that_reads_a_concatenation_gets_synapses_one_to_one() -> None:
+    after = joined(("out", lif(), ("join",)))
+    assert chains(after)["out"] == ["a > Scale > PadChannels", "b > Scale > PadChannels"]
+    pads = [after.node(name) for name in after.of_kind(PadChannels)]
+    assert [(pad.before, pad.after) for pad in pads if isinstance(pad, PadChannels)] == [(0, 4), (2, 0)]
+
+
+def test_sums_side_by_side() -> None:
+    """An Inception block: layers with biases, concatenated, pooled and scaled before one neuron."""
+    after = split(
+        ("one", Conv2d(weight=quarters(2, 2, 3, 3), bias=quarters(2), padding=(1, 1)), ("direct",)),
+        ("two", Conv2d(weight=quarters(4, 1, 1, 1, seed=2), bias=quarters(4), groups=2), ("direct",)),
+        ("join", Concat(), ("one", "two", "direct")),
+        ("scale", Scale(weight=quarters(8, seed=3), bias=quarters(8, seed=5)), ("join",)),
+        ("pool", POOL, ("scale",)),
+        ("flat", Flatten(), ("pool",)),
+        ("out", lif(), ("flat",)),
+        shape=(2, 4, 4),
+    )
+    assert chains(after)["out"] == [
+        "direct > Conv2d > Flatten > PadChannels", "direct > Conv2d > Flatten > PadChannels",
+        "direct > SumPool2d > Flatten > Scale > PadChannels",
+    ]  # fmt: skip
+
+
+def test_what_is_concatenated_twice_and_with_itself() -> None:
+    after = joined(
+        ("more", Concat(), ("join", "a", "join")),
+        ("conv", Conv2d(weight=quarters(2, 14, 1, 1)), ("more",)),
+        ("out", lif(), ("conv",)),
+        join=("a", "b", "a")[:2],
+    )
+    assert chains(after)["out"] == ["a > Conv2d"] + ["b > Conv2d"] + ["a > Conv2d"] * 2 + ["b > Conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (1, {"a": 1, "b": 1}),
+        (3, {"a": 1, "b": 2}),  # whole groups stay groups
+        (6, {"a": 2, "b": 4}),
+        (2, {"a": 1, "b": 1}),  # the first group sees two channels of a and one of b
+    ],
+)
+def test_a_grouped_convolution_behind_a_concatenation(groups: int, expected: dict[str, int]) -> None:
+    conv = Conv2d(weight=quarters(6, 6 // groups, 2, 2), bias=quarters(6, seed=1), groups=groups)
+    after = joined(("conv", conv, ("join",)), ("pool", POOL, ("conv",)), ("out", lif(), ("pool",)))
+    (out,) = (each for each in populations(after) if each.name == "out")
+    found = {each.source: each.weighted.groups for each in out.projections if isinstance(each.weighted, Conv2d)}
+    assert found == expected
+
+
+def test_a_shape_that_mixes_concatenated_parts_is_refused() -> None:
+    good = joined(
+        ("line", Reshape(shape=(3, 2)), ("join",)),
+        ("map", Reshape(shape=(3, 1, 2)), ("line",)),
+        ("conv", Conv2d(weight=quarters(2, 3, 1, 2)), ("map",)),
+        ("out", lif(), ("conv",)),
+        shape=(2,),
+    )
+    assert chains(good)["out"] == ["a > Reshape > Conv2d", "b > Reshape > Conv2d"]
+    message = r"out: the path from a: line gives the shape \(2, 3\), whose channels mix parts that were concatenated"
+    with pytest.raises(GraphError, match=message):
+        joined(("line", Reshape(shape=(2, 3)), ("join",)), ("out", lif(), ("line",)), shape=(2,))
+
+
+def test_moves_that_follow_one_another_are_one_or_none() -> None:
+    after = split(
+        ("line", Reshape(shape=(2, 16)), ("direct",)),
+        ("map", Reshape(shape=(2, 1, 16)), ("line",)),
+        ("conv", Conv2d(weight=quarters(3, 2, 1, 3), bias=quarters(3)), ("map",)),
+        ("back", Reshape(shape=(3, 14)), ("conv",)),
+        ("again", Reshape(shape=(3, 1, 14)), ("back",)),
+        ("pool", SumPool2d(kernel=(1, 2), stride=(1, 2)), ("again",)),
+        ("flat", Flatten(), ("pool",)),
+        ("end", Reshape(shape=(3, 7)), ("flat",)),
+        ("scale", Scale(weight=quarters(3, seed=2), bias=quarters(3, seed=3)), ("end",)),
+        ("lif", lif(0.5), ("scale",)),
+        ("there", Reshape(shape=(7, 3)), ("lif",)),
+        ("here", Reshape(shape=(3, 7)), ("there",)),
+        ("out", lif(0.5), ("here",)),
+        shape=(2, 4, 4),
+    )
+    assert chains(after) == {"lif": ["direct > Reshape > Conv2d > Reshape"], "out": ["lif > Scale"]}
+    assert after.shape("lif") == (3, 7)
+
+
+def test_a_linear_layer_whose_outputs_become_a_map_with_a_scale_per_channel() -> None:
+    after = split(
+        ("fc", Linear(weight=quarters(12, 2)), ("direct",)), ("map", Reshape(shape=(3, 2, 2)), ("fc",)),
+        ("scale", Scale(weight=quarters(3, seed=2)), ("map",)), ("out", lif(0.5), ("scale",)),
+    )  # fmt: skip
+    assert chains(after) == {"out": ["direct > Linear > Reshape"]}
+
+
 LOOP: tuple[Triple, ...] = (
     ("back", Recurrent(shape=(2,)), ("out",)),
     ("all", Linear(weight=quarters(2, 2), bias=quarters(2, seed=3)), ("back",)),
@@ -348,10 +495,49 @@ def test_in_one_time_step_nothing_comes_back_but_a_bias() -> None:
     assert out.bias.tolist() == quarters(2, seed=3).tolist()
 
 
+def test_what_is_later_than_a_presentation_is_long_never_arrives() -> None:
+    def delayed(*delays: int, steps: int) -> Graph:
+        past = Recurrent(shape=(2,), steps=min(delays), axon_steps=np.array(delays, np.int8) - min(delays))
+        nodes: tuple[Triple, ...] = (
+            ("aside", lif(0.5), ("direct",)),
+            ("late", past, ("aside",)),
+            ("sum", Add(), ("direct", "late")),
+            ("out", lif(0.5), ("sum",)),
+        )
+        return net(*nodes, steps=steps, stage="fused", outputs=("out", "aside"))
+
+    assert chains(SplitProjections().run(delayed(3, 100, steps=3)))["out"] == ["direct > Scale"]
+    before = delayed(2, 100, steps=3)
+    after = SplitProjections().run(before)
+    (past,) = map(after.node, after.of_kind(Recurrent))
+    assert isinstance(past, Recurrent)
+    assert past.delays.tolist() == [2, 3]  # of no more steps than there are
+    assert_same(before, after, samples_of(before))
+    long = SplitProjections().run(delayed(2, 100, steps=1000))
+    assert long.node("late").delays.tolist() == [2, 100]  # type: ignore[attr-defined]
+
+
+def test_an_encoder_that_is_read_too_late_is_refused() -> None:
+    nodes: tuple[Triple, ...] = (
+        ("late", Recurrent(shape=(2,), steps=3), ("direct",)),
+        ("other", PoissonEncoder(), ("input",)),
+        ("sum", Add(), ("late", "other")),
+        ("out", lif(0.5), ("sum",)),
+    )
+    with pytest.raises(GraphError, match="direct: only delayed connections read it, which bring nothing in 3 time ste"):
+        SplitProjections().run(net(*nodes, stage="fused"))
+
+
+def test_delays_are_lowered_before_paths_are_split() -> None:
+    graph = net(("late", AxonDelay(steps=np.array(1)), ("direct",)), ("out", lif(), ("late",)), stage="fused")
+    with pytest.raises(GraphError, match="late: a delay stands among the synapses; run lower_delays before split_proj"):
+        SplitProjections().run(graph)
+
+
 def test_what_only_recurrence_feeds_or_reads_has_no_place_in_one_time_step() -> None:
     own: tuple[Triple, ...] = (*LOOP, ("out", lif(0.5), ("all",)), ("seen", lif(0.5), ("direct",)))
     assert chains(split(*own, outputs=("out", "seen")))["out"] == ["out > Recurrent > Linear"]
-    with pytest.raises(GraphError, match="out: only recurrent connections feed it, which bring nothing in one time st"):
+    with pytest.raises(GraphError, match="out: only delayed connections feed it, which bring nothing in one time ste"):
         SplitProjections().run(net(*own, outputs=("out", "seen"), stage="fused", steps=1))
     beside: tuple[Triple, ...] = (
         ("aside", lif(0.5), ("direct",)),
@@ -360,5 +546,5 @@ def test_what_only_recurrence_feeds_or_reads_has_no_place_in_one_time_step() -> 
         ("out", lif(0.5), ("sum",)),
     )
     assert chains(split(*beside))["out"] == ["direct > Scale", "aside > Recurrent > Scale"]
-    with pytest.raises(GraphError, match="aside: only recurrent connections read it, which bring nothing in one time"):
+    with pytest.raises(GraphError, match="aside: only delayed connections read it, which bring nothing in one time s"):
         SplitProjections().run(net(*beside, stage="fused", steps=1))

@@ -88,9 +88,10 @@ def test_a_skip_beyond_what_the_chip_delays_is_refused_with_its_path() -> None:
         Retime(max_delay_steps=3).run(graph)
 
 
-def brought_back(*edges: tuple[str, str], steps: int = 4) -> Graph:
+def brought_back(*edges: tuple[str, str], late: int = 1, spread: int = 0, steps: int = 4) -> Graph:
     """direct -> a -> c -> out and direct -> b -> out, plus a recurrent projection for each (source, target) of
-    ``edges``: an integer graph."""
+    ``edges``, ``late`` steps late and for its second neuron ``spread`` more: an integer graph."""
+    past = Recurrent(shape=(2,), steps=late, axon_steps=np.array([0, spread]) if spread else None)
     somas: dict[str, list[str]] = {"a": ["direct"], "b": ["direct"], "c": ["a"], "out": ["b", "c"]}
     nodes: list[Triple] = []
     for seed, (name, sources) in enumerate(somas.items()):
@@ -102,17 +103,21 @@ def brought_back(*edges: tuple[str, str], steps: int = 4) -> Graph:
         for source, target in edges:
             if target == name:
                 back, synapses = f"{source}.before.{name}", f"{source}.back.{name}"
-                nodes.append((back, Recurrent(shape=(2,)), (source,)))
+                nodes.append((back, past, (source,)))
                 nodes.append((synapses, Linear(weight=quarters(2, 2, seed=seed) * 4), (back,)))
                 ends.append(synapses)
         nodes += [(f"{name}.in", Add(), tuple(ends)), (name, lif(0.5), (f"{name}.in",))]
     return Quantize(Numerics(weight_bits=4)).run(lower(net(*nodes, steps=steps)))
 
 
+def waits_of(graph: Graph) -> dict[str, int]:
+    return {name: node.wait for name, node in graph.items() if isinstance(node, Recurrent) and node.wait}
+
+
 RECURRENT: dict[str, tuple[list[tuple[str, str]], dict[str, int], dict[str, int]]] = {
     "to itself": ([("a", "a")], {"a": 1, "b": 1, "c": 2, "out": 3}, {}),
     "to those beside": ([("a", "b"), ("b", "a")], {"a": 1, "b": 1, "c": 2, "out": 3}, {}),
-    "to a later one": ([("a", "out")], {"a": 1, "b": 1, "c": 2, "out": 3}, {"a.back.out.delay": 2}),
+    "to a later one": ([("a", "out")], {"a": 1, "b": 1, "c": 2, "out": 3}, {"a.before.out": 2}),
     # nothing leads from b to a or c, so b can wait for c
     "to an earlier one beside": ([("c", "b")], {"a": 1, "b": 2, "c": 2, "out": 3}, {}),
 }
@@ -125,7 +130,7 @@ def test_a_recurrent_projection_has_a_step_of_its_own(name: str) -> None:
     after = Retime().run(graph)
     verify(after)
     assert phases(after) == expected
-    assert {name: steps for name, steps in delays(after).items() if ".back." in name} == waits
+    assert waits_of(after) == waits
     stream = samples_of(graph, 6)
     assert_same(graph, after, stream)
     felt, alone = interpret(graph, stream), interpret(brought_back(), stream)
@@ -145,9 +150,75 @@ def test_what_comes_from_further_on_is_refused_with_its_path(edges: list[tuple[s
     turns = [[*loop[place:], *loop[:place], loop[place]] for place in range(len(loop))]
     assert str(refusal.value) in [
         f"{turn[0]}: its spikes come back by {' -> '.join(turn)}, which takes {len(loop)} time steps on a chip, one "
-        "for each projection, and fewer in the network; let recurrent connections come from the layer that they feed"
+        f"for each projection, and 1 in the network; bring them back {len(loop) - 1} steps later, or to a layer nearer "
+        "to the one that they come from"
         for turn in turns
     ]
+
+
+FAR: dict[str, tuple[tuple[str, str], int, dict[str, int], dict[str, int]]] = {
+    # two projections lead from a to c and back; three steps give the loop one to spare
+    "just in time": (("c", "a"), 2, {"a": 1, "b": 1, "c": 2, "out": 3}, {"c.before.a": -1}),
+    "with one to spare": (("c", "a"), 3, {"a": 1, "b": 1, "c": 2, "out": 3}, {"c.before.a": -1}),
+    "around everything": (("out", "a"), 3, {"a": 1, "b": 1, "c": 2, "out": 3}, {"out.before.a": -2}),
+}
+
+
+@pytest.mark.parametrize("spread", [0, 2])
+@pytest.mark.parametrize("name", FAR)
+def test_what_is_late_enough_may_come_from_further_on(name: str, spread: int) -> None:
+    edge, late, expected, waits = FAR[name]
+    graph = brought_back(edge, late=late, spread=spread, steps=7)
+    after = Retime().run(graph)
+    verify(after)
+    assert (phases(after), waits_of(after)) == (expected, waits)
+    stream = samples_of(graph, 6)
+    assert_same(graph, after, stream)
+    felt, alone = interpret(graph, stream), interpret(brought_back(steps=7), stream)
+    assert (felt.events[edge[1]] != alone.events[edge[1]]).any()
+
+
+def test_a_loop_must_be_as_late_as_it_is_long() -> None:
+    with pytest.raises(GraphError, match=r"which takes 3 time .* and 2 in the network; bring them back 1 steps later,"):
+        Retime().run(brought_back(("out", "a"), late=2, spread=5))  # some neurons are late enough, not all
+
+
+def late_input(late: int) -> Graph:
+    """direct -> a -> b -> out, and direct to out ``late`` steps late."""
+    nodes: list[Triple] = [("a", lif(0.5), ("direct",)), ("b", lif(0.5), ("a",))]
+    nodes += [("late", Recurrent(shape=(2,), steps=late, axon_steps=np.array([0, 2])), ("direct",))]
+    nodes += [("sum", Add(), ("b", "late")), ("out", lif(0.5), ("sum",))]
+    return Quantize().run(lower(net(*nodes, steps=9)))
+
+
+def test_delays_forward_take_the_place_of_waits_but_none_is_below_a_step() -> None:
+    for late in (1, 4):
+        graph = late_input(late)
+        after = Retime().run(graph)
+        verify(after)
+        assert phases(after) == {"a": 1, "b": 2, "out": 3}
+        assert waits_of(after) == {"late": 3}
+        assert_same(graph, after, samples_of(graph, 4))
+
+
+def test_a_soma_of_late_input_alone_works_as_early_as_it_can() -> None:
+    nodes: list[Triple] = [("a", lif(0.5), ("direct",)), ("b", lif(0.5), ("a",)), ("c", lif(0.5), ("b",))]
+    nodes += [("late", Recurrent(shape=(2,), steps=3), ("c",)), ("out", lif(0.5), ("late",))]
+    graph = Quantize().run(lower(net(*nodes, steps=6)))
+    after = Retime().run(graph)
+    assert phases(after) == {"a": 1, "b": 2, "c": 3, "out": 1}
+    assert_same(graph, after, samples_of(graph, 4))
+
+
+def test_the_chip_bounds_waits_and_delays_together() -> None:
+    graph = late_input(4)
+    assert Retime(max_delay_steps=9).run(graph).hash == Retime().run(graph).hash
+    with pytest.raises(
+        GraphError,
+        match="out: spikes of direct must wait 9 steps, 6 of their own and 3 for those that come by direct -> a -> b "
+        "-> out, the chip delays by at most 8; shorten the skip, or delay them by less, or choose a chip with longer",
+    ):
+        Retime(max_delay_steps=8).run(graph)
 
 
 def test_nothing_else_changes() -> None:

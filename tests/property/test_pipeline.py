@@ -15,6 +15,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     Dropout,
@@ -50,7 +51,10 @@ def assert_gone(name: str, graph: Graph) -> None:
             for layer in map(graph.node, graph.of_kind(Conv2d, Linear)):
                 assert isinstance(layer, (Conv2d, Linear))
                 assert layer.bias is None
-            assert graph.timesteps > 1 or not graph.of_kind(Recurrent)
+            pasts = [node for _, node in graph.items() if isinstance(node, Recurrent)]
+            assert all(node.steps < graph.timesteps >= node.longest for node in pasts)
+        case "lower_delays":
+            assert not graph.of_kind(AxonDelay)
         case _:
             raise AssertionError(name)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neurocompile.backends.functional.plan import Layer, Plan, loops
-from neurocompile.backends.functional.products import Product, as_image
+from neurocompile.backends.functional.products import Product, channels_second
 from neurocompile.backends.functional.somas import channels_first, channels_last
 from neurocompile.ir.interpret import Trace, encode
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder
@@ -113,9 +113,7 @@ def _together(
                     source = outer[id(product)]
                     now = source[:, t : t + 1] if source.shape[1] > 1 else source
                 else:
-                    source = results[product.projection.source]
-                    at = t - 1 if product.projection.recurrent else t
-                    now = source[:, at : at + 1] if at >= 0 else np.zeros_like(source[:, :1])
+                    now = _arriving_at(product, results[product.projection.source], t)
                 terms.append(_sums(product, now))
             result = results[layer.name]
             _advance(layer, terms, 1, result[:, t : t + 1] if layer.sends else result, state)
@@ -123,11 +121,27 @@ def _together(
 
 
 def _arriving(product: Product, sent: Mapping[str, Array], steps: int) -> Array:
-    """What the source of a product sends; through a recurrent connection, what it sent at the step before."""
+    """What the source of a product sends, or of what it has sent, what arrives at every step."""
     values = sent[product.projection.source]
-    if not product.projection.recurrent:
+    if not product.projection.past:
         return values
-    return np.concatenate([np.zeros_like(values[:, :1]), _every_step(values, steps)[:, :-1]], axis=1)
+    values = _every_step(values, steps)
+    arrived = np.zeros(values.shape, values.dtype)
+    for delay, neurons in product.delays:
+        if delay < steps:
+            arrived[:, delay:, neurons] = values[:, : steps - delay, neurons]
+    return arrived
+
+
+def _arriving_at(product: Product, values: Array, t: int) -> Array:
+    """What arrives at step t of what the source of a product has sent."""
+    if len(product.delays) == 1 and (at := t - product.delays[0][0]) >= 0:
+        return values[:, at : at + 1]
+    arrived = np.zeros_like(values[:, :1])
+    for delay, neurons in product.delays:
+        if delay <= t:
+            arrived[:, 0, neurons] = values[:, t - delay, neurons]
+    return arrived
 
 
 def _every_step(values: Array, steps: int) -> Array:
@@ -152,18 +166,13 @@ def _advance(layer: Layer, terms: list[Array], steps: int, sent: Array, state: A
 
 def _frames(product: Product, values: Array) -> Tensor:
     """(samples, steps, neurons) -> a tensor (samples * steps, *source shape), channels last in memory."""
-    shape = product.projection.source_shape
-    frames = torch.from_numpy(values.reshape(-1, values.shape[2]))
-    if len(shape) == 1:
-        return frames
-    channels, height, width = shape
-    return as_image(frames.view(-1, height, width, channels))
+    channels, *others = product.projection.source_shape
+    return channels_second(torch.from_numpy(values.reshape(-1, values.shape[2])).view(-1, *others, channels))
 
 
 def _outward(frames: Tensor, samples: int) -> Array:
     """A tensor (samples * steps, *shape) -> (samples, steps, neurons), channels fastest."""
-    flat = frames.permute(0, 2, 3, 1).reshape(len(frames), -1) if frames.ndim == 4 else frames
-    values: Array = flat.numpy()
+    values: Array = frames.movedim(1, -1).reshape(len(frames), -1).numpy()
     return values.reshape(samples, -1, values.shape[1])
 
 

@@ -13,7 +13,7 @@ from neurocompile.backends.functional.products import Operator, Product, make_pr
 from neurocompile.backends.functional.somas import SomaRunner, fused_limit, make_runner, sent_dtype
 from neurocompile.ir.bounds import Interval, projection_range, sent_range
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Flatten, Readout, Threshold
+from neurocompile.ir.nodes import ENCODERS, PadChannels, Readout, Threshold
 from neurocompile.ir.populations import Population, populations
 from neurocompile.ir.verify import verify
 
@@ -199,10 +199,10 @@ def _sum_dtype(products: tuple[Product, ...], total: Interval) -> np.dtype[Any]:
 def _fused(population: Population, products: tuple[Product, ...]) -> Operator | None:
     """The kernel that compares as well, where there is one product, of bytes, and one threshold per channel of it."""
     product, soma = products[0], population.soma
-    if len(products) > 1 or not isinstance(soma, Threshold):
+    operators = product.projection.operators
+    if len(products) > 1 or not isinstance(soma, Threshold) or isinstance(operators[-1], PadChannels):
         return None
     limit = fused_limit(soma, product.projection.weighted.weight_exponent, product.most)
-    mixed = isinstance(product.projection.operators[-1], Flatten)  # channels of the soma are not those of the weights
-    if limit is None or (mixed and any(part.size > 1 for part in limit)):
+    if limit is None or (product.projection.mixes_channels and any(part.size > 1 for part in limit)):
         return None
     return product.firing(*limit)

@@ -23,7 +23,18 @@ from torch.nn import functional
 from neurocompile.ir.bounds import Interval, sent_range
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
-from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Scale, Shape, SumPool2d, magnitude, per_channel
+from neurocompile.ir.nodes import (
+    MOVES,
+    Array,
+    Conv2d,
+    Linear,
+    PadChannels,
+    Scale,
+    Shape,
+    SumPool2d,
+    magnitude,
+    per_channel,
+)
 from neurocompile.ir.populations import Projection
 
 _FLOAT32_LIMIT = 1 << 24  # float32 holds every integer up to here
@@ -73,6 +84,16 @@ class Product:
             read += math.prod(node.weight.shape[1:]) * node.groups * sums // len(node.weight)
         return self.itemsize * read + max(self.itemsize, 4) * sums
 
+    @functools.cached_property
+    def delays(self) -> tuple[tuple[int, Array | slice], ...]:
+        """Each delay in the network's time with the source's neurons, channels fastest, whose spikes have it."""
+        past, shape = self.projection.past, self.projection.source_shape
+        if past is None or past.axon_steps is None:
+            return ((0 if past is None else past.steps, slice(None)),)
+        every = np.broadcast_to(per_channel(past.delays, shape), shape)
+        flat = np.moveaxis(every, 0, -1).ravel()
+        return tuple((int(delay), np.flatnonzero(flat == delay)) for delay in np.unique(flat))
+
     def prepare(self, frames: Tensor) -> Tensor:
         for operator in self.before:
             frames = operator(frames)
@@ -113,9 +134,11 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
         elif isinstance(node, SumPool2d):
             low, high = (end * node.kernel[0] * node.kernel[1] for end in (low, high))
             after.append(_Pool(node, getattr(torch, narrowest(low, high).name)))
-        elif isinstance(node, Flatten):
-            after.append(_flatten)
         shape = node.output_shape(shape)
+        if isinstance(node, MOVES):
+            after.append(_Move(shape))
+        elif isinstance(node, PadChannels):
+            after.append(_Pad(node))
     weighted, reason = _choose(projection.weighted, source_shape, low, high, most)
     why = f"inputs {low}..{high}, sums within {most:,}{reason}"
     return Product(projection, tuple(before), weighted, tuple(after), why, most)
@@ -314,8 +337,29 @@ def as_image(frames: Tensor) -> Tensor:
     return frames.view(count, 1, height, width) if channels == 1 else frames.permute(0, 3, 1, 2)
 
 
-def _flatten(frames: Tensor) -> Tensor:
-    return frames.reshape(len(frames), -1)
+def channels_second(frames: Tensor) -> Tensor:
+    """(frames, ..., channels) -> (frames, channels, ...), the same memory."""
+    return as_image(frames) if frames.ndim == 4 else frames.movedim(-1, 1)
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The same values, row-major, in another shape."""
+
+    shape: Shape
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        return channels_second(frames.reshape(len(frames), *self.shape).movedim(1, -1).contiguous())
+
+
+@dataclass(frozen=True)
+class _Pad:
+    """The place of a part among all channels."""
+
+    node: PadChannels
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        return channels_second(functional.pad(frames.movedim(1, -1), (self.node.before, self.node.after)).contiguous())
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic
@@ -482,8 +526,7 @@ def fast_product(projection: Projection, events: Array) -> Array:
         return events
     ends = min(int(events.min()), 0), max(int(events.max()), 0)
     frames = torch.from_numpy(np.ascontiguousarray(events.astype(narrowest(*ends))))
-    if frames.ndim == 4:
-        frames = as_image(frames.permute(0, 2, 3, 1).contiguous())
+    frames = channels_second(frames.movedim(1, -1).contiguous())
     sums: Array = _product(projection, ends, _reach(projection, ends))(frames).numpy()
     return sums.astype(np.float64)
 

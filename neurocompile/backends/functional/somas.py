@@ -1,7 +1,7 @@
 """Somas made ready to run for a batch: the loops where float64 is proved exact for them, else the interpreter's steps.
 
 Synaptic sums come as (samples, steps or 1, neurons), what is sent goes out as (samples, steps, neurons), and among the
-neurons of an image channels vary fastest, as the products of ``products.py`` lay them out.
+neurons of a map channels vary fastest, as the products of ``products.py`` lay them out.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_runner(population: Population, arriving: Interval, timesteps: int) -> S
 
 def physical(parameter: Array, shape: Shape) -> Array:
     """A parameter as float64 (1,), (channels,) or (neurons,), channels fastest."""
-    if parameter.ndim == len(shape) == 3:
+    if parameter.ndim == len(shape) > 1:
         parameter = np.moveaxis(parameter, 0, -1)
     return np.atleast_1d(parameter.astype(np.float64).reshape(-1))
 
@@ -175,15 +175,13 @@ class Interpreted:
 
 def channels_first(flat: Array, shape: Shape) -> Array:
     """(..., neurons) with channels fastest -> (..., *shape)."""
-    if len(shape) == 1:
-        return flat
-    channels, height, width = shape
-    return np.moveaxis(flat.reshape(*flat.shape[:-1], height, width, channels), -1, -3)
+    channels, *others = shape
+    return np.moveaxis(flat.reshape(*flat.shape[:-1], *others, channels), -1, -len(shape))
 
 
 def channels_last(values: Array) -> Array:
     """(samples, *shape) -> (samples, neurons) with channels fastest."""
-    return (np.moveaxis(values, 1, -1) if values.ndim == 4 else values).reshape(len(values), -1)
+    return np.moveaxis(values, 1, -1).reshape(len(values), -1)
 
 
 def fused_limit(soma: Threshold, exponent: int, most: int) -> tuple[Array, Array] | None:

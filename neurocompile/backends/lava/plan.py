@@ -103,7 +103,8 @@ def _projection(graph: Graph, projection: Projection, phase: int, sums: Interval
         "phase": phase,
         "timesteps": graph.timesteps,
     }
-    note = f"{number.__name__}, delay {projection.steps}; not Dense: {settings}"
+    delay = " to ".join(map(str, dict.fromkeys((projection.steps, projection.most_steps))))
+    note = f"{number.__name__}, delay {delay}; not Dense: {settings}"
     return Block(name, "Projection", name, (projection.source,), own, note)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neurocompile.ir.bounds import Interval, state_range
-from neurocompile.ir.nodes import Array, Flatten, Linear, Neuron, Shape, Threshold, per_channel
+from neurocompile.ir.nodes import MOVES, Array, Linear, Neuron, Shape, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection
 
 Settings = dict[str, Any]
@@ -102,9 +102,9 @@ def dense(projection: Projection, low: int, high: int, sums: Interval) -> Settin
     """Settings of ``Dense`` for a projection whose source sends ``low`` to ``high`` and which gives ``sums``.
 
     ``Dense`` truncates the lowest of nine bits where weights have both signs, so they go in doubled and the sum comes
-    out halved (``weight_exp``). Ports are flat, hence a ``Flatten`` needs nothing.
+    out halved (``weight_exp``). Ports are flat, hence a ``Flatten`` or ``Reshape`` needs nothing.
     """
-    operators = [node for node in projection.operators if not isinstance(node, Flatten)]
+    operators = [node for node in projection.operators if not isinstance(node, MOVES)]
     if len(operators) != 1 or not isinstance(operators[0], Linear):
         return "it is not one matrix"
     if projection.recurrent:

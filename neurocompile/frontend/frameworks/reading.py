@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.cells import Call, Handler
-from neurocompile.ir.nodes import Array, Compare, Shape
+from neurocompile.frontend.cells import Call, Cell, Fired, Handler
+from neurocompile.ir.nodes import Array, Compare, Readout, Shape
 
 
 def arguments(call: Call, *names: str) -> tuple[Any, ...]:
@@ -61,6 +61,13 @@ def comparison(fire: Callable[[Tensor], Tensor]) -> Compare:
     if found == (0, 0, 1, 1, 1):
         return "at_or_above"
     raise GraphError("its spike function is not a step from 0 to 1; use a surrogate of the framework in spiking mode")
+
+
+def membrane(cell: Cell, fired: Fired) -> Tensor:
+    """The membrane that a layer leaves, to be passed on. Ours is read before its reset, so that one that is reset must
+    not be read: the current stands for it then, which nobody can read."""
+    keeps = isinstance(cell.soma, Readout) or cell.soma.reset == "none"
+    return fired.membrane if keeps else fired.current
 
 
 def refusals(module: str, reasons: Mapping[str, str]) -> dict[str, Handler]:

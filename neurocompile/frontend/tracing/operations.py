@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 Operation = Callable[..., Any]
 
 
-def instead(name: str, default: str | None = "a layer of the README's table of networks in") -> str | None:
+def instead(name: str, default: str | None = "one of the layers in the README's table") -> str | None:
     """What to use in place of torch's layer or function ``name``."""
     if name in _COMPARISONS:
         return "a layer of neurons, such as neurocompile.snn.LIF, which compares its membrane"

@@ -350,6 +350,11 @@ class TracedCall:
         tracer, layer_name = self.tracer, name or self.path
         x = self._input(x)
         value = tracer.value(x)
+        if tracer.timesteps == 1 and value.when == "every" and not value.axes[axis]:
+            # an axis of length one, such as unsqueeze makes it, is the one time step
+            at = axis % len(value.axes)
+            value = replace(value, when="along", axes=(*value.axes[:at], ("T",), *value.axes[at + 1 :]))
+            x = tracer.symbol(sizes(x), value)
         if value.when != "along" or value.axes[axis] != ("T",):
             where = {0: "(T, N, ...)", 1: "(N, T, ...)"}.get(axis, "(N, ..., T)")
             raise WrongLayoutError(f"takes all time steps at once, as {where}; its input is none such")

@@ -34,6 +34,7 @@ from neurocompile.ir.nodes.operators import (
     Identity,
     Linear,
     MaxPool2d,
+    PadChannels,
     Recurrent,
     Relu,
     Reshape,
@@ -46,6 +47,8 @@ from neurocompile.ir.nodes.sources import DirectEncoder, Input, PoissonEncoder
 SPIKING = (Neuron, Threshold)
 ENCODERS = (DirectEncoder, PoissonEncoder)
 WEIGHTED = (Conv2d, Linear, Scale)
+#: the same values, row-major, in another shape
+MOVES = (Flatten, Reshape)
 
 #: every kind that a file may name
 KINDS: dict[str, type[Node]] = {
@@ -53,13 +56,14 @@ KINDS: dict[str, type[Node]] = {
     for cls in (
         Input, DirectEncoder, PoissonEncoder, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d,
         BatchNorm, Flatten, Reshape, Add, Concat, Relu, Identity, Dropout, Delay, AxonDelay, Recurrent, Neuron,
-        Threshold, Readout,
+        Threshold, Readout, PadChannels,
     )
 }  # fmt: skip
 
 __all__ = [
     "ENCODERS",
     "KINDS",
+    "MOVES",
     "SPIKING",
     "WEIGHTED",
     "Add",
@@ -84,6 +88,7 @@ __all__ = [
     "Node",
     "Order",
     "Overflow",
+    "PadChannels",
     "Pair",
     "PoissonEncoder",
     "Readout",

@@ -161,9 +161,10 @@ class Linear(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Node):
-    """``y = weight * x``, element by element: one-to-one synapses. ``weight``: scalar, (channels,) or full shape."""
+    """``y = weight * x + bias``, element by element: one-to-one synapses. Both: scalar, (channels,) or full shape."""
 
     weight: Array
+    bias: Array | None = None
     weight_bits: int | None = None
     weight_exponent: int = 0
 
@@ -172,7 +173,8 @@ class Scale(Node):
         _check_weight_bits(self)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        check_parameter(self, "weight", self.weight, inputs[0])
+        for name, array in self.arrays():
+            check_parameter(self, name, array, inputs[0])
         return inputs[0]
 
 
@@ -316,6 +318,23 @@ class Concat(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class PadChannels(Node):
+    """Its input, with ``before`` channels (axis 0) of zeros before it and ``after`` behind it: the place of a part
+    within a Concat. Made by the split_projections pass."""
+
+    before: int
+    after: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.before, self.after) < 0:
+            raise GraphError(f"PadChannels: before {self.before} and after {self.after} must be at least 0")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (self.before + inputs[0][0] + self.after, *inputs[0][1:])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Relu(Node):
     """``y = max(0, x)``: an artificial neuron, which the conversion to spikes replaces."""
 
@@ -332,7 +351,7 @@ class Dropout(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Delay(Node):
-    """``y[t] = x[t - steps]``, zero before; made by the retime pass."""
+    """``y[t] = x[t - steps]``, zero before, in chip time, which knows nothing of samples; made by the retime pass."""
 
     steps: int
 
@@ -342,17 +361,30 @@ class Delay(Node):
             raise GraphError(f"Delay.steps is {self.steps}; it must be at least 1")
 
 
+#: a delay of more steps is a mistake; what holds the past would be as long
+_MOST_STEPS = 1 << 20
+
+
+def _check_delays(node: Node, name: str, steps: Array) -> None:
+    if steps.dtype.kind not in "iu" or steps.min() < 0 or steps.max() > _MOST_STEPS:
+        raise GraphError(f"{node.kind}.{name} must be whole numbers from 0 to {_MOST_STEPS:,}")
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AxonDelay(Node):
     """``y[n, t] = x[n, t - steps[n]]`` of the same presentation, zero before. ``steps``: whole numbers of at least 0, a
-    scalar, one per channel or one per neuron."""
+    scalar, one per channel or one per neuron. The ``lower_delays`` pass turns it into a ``Recurrent``."""
 
     steps: Array
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps.dtype.kind not in "iu" or self.steps.min() < 0:
-            raise GraphError("AxonDelay.steps must be whole numbers of at least 0")
+        _check_delays(self, "steps", self.steps)
+
+    @property
+    def delays(self) -> Array:
+        """int64, of the shape of ``steps``."""
+        return self.steps.astype(np.int64)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_parameter(self, "steps", self.steps, inputs[0])
@@ -361,22 +393,51 @@ class AxonDelay(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recurrent(Node):
-    """``y[t] = x[t - 1]`` of the same presentation, zero at its first step: what the spikes of a soma bring back to it,
-    or to one before it. ``shape`` is that of x, which cannot be inferred within a loop.
+    """The past: ``y[n, t] = x[n, t - steps - axon_steps[n]]`` of the same presentation, zero before its first step.
 
-    In chip time samples follow each other without a gap, so the spikes of a sample's last step are still on their way
-    when the next sample begins. They must not be seen: a soma ignores what comes through recurrent synapses at the step
-    at which it clears its state.
+    Through it the spikes of a soma come back to it, or to one before it; it delays what goes forward just as well, and
+    reads an encoder then too. ``shape`` is that of x, which cannot be inferred within a loop. ``steps`` is what all
+    neurons of x share, and so the least delay; 0 is legal where some wait longer. ``axon_steps``: None, or how much
+    longer each neuron's spikes take, with a least of 0: one per channel or one per neuron.
+
+    In chip time samples follow each other without a gap, so the last spikes of a sample are still on their way when the
+    next begins. They must not be seen: at step t of a sample, a soma ignores the spikes of all that are late by more
+    than t steps. ``wait``, made by the retime pass: how many steps later than its source the soma works on a sample.
+    Below zero it works earlier, so that spikes take fewer steps on the chip than in the network, but at least one.
     """
 
     shape: Shape
+    steps: int = 1
+    axon_steps: Array | None = None
+    wait: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_shape(self, self.shape)
+        least = 1 if self.axon_steps is None else 0
+        if not least <= self.steps <= _MOST_STEPS:
+            raise GraphError(f"Recurrent.steps is {self.steps}; it must be from {least} to {_MOST_STEPS:,}")
+        if self.axon_steps is not None:
+            _check_delays(self, "axon_steps", self.axon_steps)
+            if self.axon_steps.min() > 0 or self.axon_steps.max() == 0:
+                raise GraphError("Recurrent.axon_steps must be 0 for some neurons and more for others")
+
+    @property
+    def delays(self) -> Array:
+        """int64: the delay in the network's time, a scalar, one per channel or one per neuron."""
+        extra = np.zeros((), np.int64) if self.axon_steps is None else self.axon_steps.astype(np.int64)
+        result: Array = extra + np.int64(self.steps)
+        return result
+
+    @property
+    def longest(self) -> int:
+        """The longest delay of ``delays``."""
+        return int(self.delays.max())
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Its own; with an input, that must be the same."""
         if inputs and inputs[0] != self.shape:
             raise GraphError(f"Recurrent.shape is {self.shape}, but it reads {inputs[0]}; they must be the same")
+        if self.axon_steps is not None:
+            check_parameter(self, "axon_steps", self.axon_steps, self.shape)
         return self.shape
