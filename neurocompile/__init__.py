@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurocompile.driver import compile, run
     from neurocompile.errors import NeurocompileError
+    from neurocompile.passes.convert import Conversion
     from neurocompile.program import Options, Program
     from neurocompile.verification import verify_program
 
 _HOMES = {
+    "Conversion": "neurocompile.passes.convert",
     "NeurocompileError": "neurocompile.errors",
     "Options": "neurocompile.program",
     "Program": "neurocompile.program",
@@ -23,7 +25,7 @@ _HOMES = {
     "verify_program": "neurocompile.verification",
 }
 
-__all__ = ["NeurocompileError", "Options", "Program", "compile", "run", "verify_program"]
+__all__ = ["Conversion", "NeurocompileError", "Options", "Program", "compile", "run", "verify_program"]
 
 
 def __getattr__(name: str) -> Any:

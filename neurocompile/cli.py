@@ -11,11 +11,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from neurocompile.errors import InputError, NeurocompileError
+
+if TYPE_CHECKING:
+    from neurocompile.passes.convert import Conversion
 
 app = typer.Typer(
     name="neurocompile",
@@ -68,6 +71,30 @@ def build(
     calibration: Annotated[
         Path | None, typer.Option(help="Typical samples, for the quantizer and to scale analog input.")
     ] = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="The network is an ANN: turn its ReLUs into neurons. Needs --calibration samples."
+        ),
+    ] = False,
+    balance: Annotated[
+        str | None,
+        typer.Option(help="How --convert chooses thresholds: max, percentile or sequential; percentile if left out."),
+    ] = None,
+    balance_percentile: Annotated[
+        float | None, typer.Option(help="Of a layer's activations; 99.9 if left out. With --balance percentile.")
+    ] = None,
+    balance_per: Annotated[
+        str | None, typer.Option(help="One threshold per layer, or per channel; layer if left out. With --convert.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="How samples enter a converted network: direct or poisson; direct if left out."),
+    ] = None,
+    no_shift: Annotated[
+        bool,
+        typer.Option("--no-shift", help="With --convert: spike counts are cut off, not rounded (no bias of v/2T)."),
+    ] = False,
     reset: Annotated[
         str | None, typer.Option(help="'zero': let neurons reset to zero, which is another network.")
     ] = None,
@@ -94,12 +121,16 @@ def build(
         raise InputError(f"--reset is {reset!r}; the only other reset that build offers is zero")
     if percentile is not None and quantizer != "percentile":
         raise InputError("--percentile is for --quantizer percentile; give both, or leave it out")
+    conversion = _conversion(
+        convert, balance=balance, percentile=balance_percentile, per=balance_per, encoder=encoder, no_shift=no_shift
+    )
     options = Options(
         bits=bits,
         reset_zero=reset == "zero",
         quantizer=cast("Any", quantizer),  # Options checks them
         scales=cast("Any", scales),
         percentile=PERCENTILE if percentile is None else percentile,
+        convert=conversion,
     )
     watcher = terminal.PassWatcher(pass_names(options), print_after, time_passes=time_passes)
     with Bars(quiet=quiet or as_json) as bars:
@@ -274,6 +305,24 @@ def inspect(
 
 
 @app.command()
+def export(
+    program: ProgramFolder,
+    format_name: Annotated[str, typer.Option("--format", help="nir, netx, sanafe or json.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; beside the program's folder if left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write a program in the format of another tool."""
+    from neurocompile import commands, terminal
+
+    _emit(commands.export(program, format_name, out=out, force=force), as_json, quiet, terminal.show_export)
+
+
+@app.command()
 def profiles(
     name: Annotated[str | None, typer.Argument(help="A profile's name or YAML file: check it and show it.")] = None,
     as_json: Json = False,
@@ -324,6 +373,20 @@ def _root(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass
+
+
+def _conversion(wanted: bool, *, no_shift: bool, **choices: Any) -> Conversion | None:
+    from neurocompile.passes.convert import Conversion
+
+    given = {name: value for name, value in choices.items() if value is not None}
+    if not wanted:
+        for name in (*given, *(["no_shift"] if no_shift else [])):
+            flag = {"percentile": "balance-percentile", "per": "balance-per"}.get(name, name.replace("_", "-"))
+            raise InputError(f"--{flag} says how --convert works; give both, or leave it out")
+        return None
+    if "percentile" in given and given.get("balance", "percentile") != "percentile":
+        raise InputError("--balance-percentile is for --balance percentile; give both, or leave it out")
+    return Conversion(**given, shift=not no_shift)
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from neurocompile import driver
 from neurocompile.backends.base import Progress, Samples
+from neurocompile.backends.export import find_format
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import CapacityError, GraphError, InputError
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
@@ -212,6 +213,28 @@ def inspect(folder: Path, stage: str) -> dict[str, Any]:
     return {"program": str(folder), "stage": stage, "graph_hash": graphs[stage].hash, "text": to_text(graphs[stage])}
 
 
+def export(folder: Path, format_name: str, *, out: Path | None = None, force: bool = False) -> dict[str, Any]:
+    """Write a program in the format of another tool; beside its folder, where ``out`` is left out."""
+    chosen = find_format(format_name)
+    if out is None:
+        whole = folder.resolve()
+        out = folder.parent / f"{whole.name}{chosen.suffix}"
+    _check_place(out)
+    if out.exists() and not force:
+        raise InputError(f"{out} exists; give --force to replace it, or choose another --out")
+    write = chosen.writer()
+    program = Program.load(folder)
+    with _whole_path(out) as unfinished:
+        notes = write(program, unfinished)
+    return {
+        "program": str(folder),
+        "format": format_name,
+        "file": str(out),
+        "bytes": out.stat().st_size,
+        "notes": notes,
+    }
+
+
 def profiles(name: str | None) -> dict[str, Any]:
     names = list_profiles() if name is None else [name]
     loaded = [load_profile(each) for each in names]
@@ -225,7 +248,8 @@ def targets(name: str | None) -> dict[str, Any]:
 
 def make_report(program: Program, activity: Activity) -> Report:
     """The report of a program on its own chip."""
-    return report_data(program.mapped, program.mapping, activity, program.profile)
+    conversion = program.conversion and program.conversion.model_dump()
+    return {**report_data(program.mapped, program.mapping, activity, program.profile), "conversion": conversion}
 
 
 def report_elsewhere(
@@ -283,12 +307,18 @@ def write_whole(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which gets its name when the block ends and is gone where that fails."""
+    with _whole_path(path) as unfinished, unfinished.open("xb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _whole_path(path: Path) -> Iterator[Path]:
+    """Where to write a file, which gets its name when the block ends and is gone where that fails."""
     _check_place(path)
     temporary = path.with_name(f".neurocompile-{secrets.token_hex(8)}")
     with name_errors(path):
         try:
-            with temporary.open("xb") as file:
-                yield file
+            yield temporary
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -11,34 +11,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurocompile.backends.base import Backend, Explains, Progress, Samples, Streams
+from neurocompile.backends.base import Backend, Explains, Progress, Samples, Streams, joined
 from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.costs.activity import Activity
-from neurocompile.errors import InputError, ProfileError
+from neurocompile.costs.baselines import ann_layers
+from neurocompile.errors import GraphError, InputError, ProfileError
 from neurocompile.hardware.profile import Profile, load_profile
 from neurocompile.hardware.target import Target, load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, check_samples, saturated
-from neurocompile.ir.nodes import SPIKING, Array
+from neurocompile.ir.nodes import SPIKING, Array, Relu
+from neurocompile.ir.verify import verify
 from neurocompile.mapping import map_graph
 from neurocompile.mapping.legality import check_neurons
 from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
+from neurocompile.passes.convert import Convert, one_step
 from neurocompile.passes.delays import LowerDelays
+from neurocompile.passes.max_pools import MoveMaxPools
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 from neurocompile.program import Options, Program, check_name
 from neurocompile.recording import ArrayHash, Recording
+from neurocompile.reports.conversion import ConversionLoss, LossMeter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 AfterPass = Callable[[str, Graph, float], None]
+
+#: the conversion loss is measured on so many calibration samples, or on those that take so many multiplications
+_LOSS_SAMPLES = 64
+_LOSS_OPERATIONS = 1 << 38
 
 
 def compile(
@@ -83,7 +94,10 @@ def compile_graph(
     notes: tuple[str, ...] = (),
 ) -> Program:
     """A traced graph to a program; ``notes`` say how it was read. GraphError or CapacityError, with the layer and the
-    remedy, where that cannot be."""
+    remedy, where that cannot be.
+
+    A graph that was trained in integers is of stage "integer" already: it is mapped as it is.
+    """
     try:
         profile = load_profile(target.profile)
     except ProfileError as error:
@@ -111,12 +125,58 @@ def _compile(
         with np.errstate(over="ignore"):
             calibration = np.asarray(calibration, np.float32)
         check_samples(graph, calibration)  # what is too large for float32 has become infinite
-    spiking = PassManager(lowering(options), after_pass).run(graph)
-    check_neurons(spiking, profile)
-    quantize = make_quantizer(profile, target, options, calibration)
-    integer = PassManager((quantize,), after_pass).run(spiking)
+    network = graph
+    if graph.stage == "integer":
+        options.check_unused(graph.name)
+        verify(graph)
+        integer = graph
+    else:
+        network = spiking_network(graph, options, calibration, after_pass)
+        spiking = PassManager(lowering(options), after_pass).run(network)
+        check_neurons(spiking, profile)
+        quantize = make_quantizer(profile, target, options, calibration)
+        integer = PassManager((quantize,), after_pass).run(spiking)
     mapping = map_graph(integer, profile)
-    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options, notes)
+    loss = None
+    if options.convert is not None and calibration is not None:
+        most = _LOSS_OPERATIONS // (sum(layer.operations for layer in ann_layers(integer)) * graph.timesteps)
+        loss = _conversion_loss(graph, network, calibration[: max(1, min(_LOSS_SAMPLES, most))])
+    return Program(graph.name, target, profile, graph, integer, mapping, calibration, options, notes, loss)
+
+
+def spiking_network(
+    graph: Graph, options: Options, calibration: Array | None, after_pass: AfterPass | None = None
+) -> Graph:
+    """The float network that is compiled: ``graph``, or what conversion makes of it. GraphError where it has ReLUs and
+    none is wanted."""
+    if options.convert is not None:
+        return PassManager(_conversion(options, calibration), after_pass).run(graph)
+    relus = graph.of_kind(Relu)
+    if relus:
+        raise GraphError(
+            f"{relus[0]}: a ReLU sends values, not spikes ({len(relus)} of them in network {graph.name!r}); convert "
+            "the network (build --convert --calibration FILE.npy, or Options(convert=Conversion())), or train one of "
+            "spiking neurons"
+        )
+    return graph
+
+
+def _conversion(options: Options, calibration: Array | None) -> tuple[Pass, ...]:
+    assert options.convert is not None
+    convert = Convert(options.convert, calibration)
+    if FunctionalBackend().unavailable() is None:
+        from neurocompile.backends.functional.products import fast_linear
+
+        convert = Convert(options.convert, calibration, fast_linear)
+    return (RemoveIdentity(), MoveMaxPools(), convert)
+
+
+def _conversion_loss(trained: Graph, network: Graph, samples: Array) -> ConversionLoss:
+    engine = make_backend(default_backend())
+    assert isinstance(engine, Streams)
+    ann, meter = one_step(trained, samples), LossMeter(network)
+    meter.add(*(joined(graph, list(engine.batches(graph, samples))) for graph in (ann, network)))
+    return meter.loss(f"{len(samples)} calibration samples")
 
 
 def make_quantizer(profile: Profile, target: Target, options: Options, calibration: Array | None) -> Quantize:
@@ -137,7 +197,9 @@ def lowering(options: Options) -> tuple[Pass, ...]:
         RemoveIdentity(),
         LowerDelays(),  # before what looks from a soma for its nearest layer
         *((ResetToZero(),) if options.reset_zero else ()),
+        LowerTransposed(),
         Stateless(),  # before batch norms are fused, so that theirs move into thresholds
+        LowerMaxPool(),
         FuseBatchNorm(),
         FoldPooling(),
         SplitProjections(),
@@ -146,7 +208,8 @@ def lowering(options: Options) -> tuple[Pass, ...]:
 
 def pass_names(options: Options) -> list[str]:
     """All passes of a build, in order."""
-    return [*(each.name for each in lowering(options)), Quantize.name]
+    conversion = (RemoveIdentity.name, MoveMaxPools.name, Convert.name) if options.convert else ()
+    return [*conversion, *(each.name for each in lowering(options)), Quantize.name]
 
 
 def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numerics:

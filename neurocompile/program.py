@@ -30,14 +30,16 @@ from neurocompile.hardware.profile import Profile, profile_to_dict
 from neurocompile.hardware.target import Target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import check_samples
-from neurocompile.ir.nodes import Array, Neuron, Soma
+from neurocompile.ir.nodes import Array, Neuron, Relu, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.ir.saved import from_plain, to_plain
 from neurocompile.ir.verify import verify
 from neurocompile.mapping.mapping import Mapping
 from neurocompile.mapping.synapses import fan_out, full_box
+from neurocompile.passes.convert import Conversion
 from neurocompile.passes.retime import Retime
 from neurocompile.passes.scales import PERCENTILE, Quantizer, QuantizerChoices, Scales, check_choices
+from neurocompile.reports.conversion import ConversionLoss
 
 FORMAT = "neurocompile.program"
 VERSION = 1
@@ -53,13 +55,16 @@ class Options:
 
     ``quantizer``: "max", "percentile", "mse" or "calibrated" (None: the target's; where it has none, "calibrated" with
     calibration samples and "max" without). ``scales``: one per "channel", or one per layer, "tensor" (None: the
-    target's). ``percentile``: of a channel's |weights|, what is above is clipped, for the quantizer of that name."""
+    target's). ``percentile``: of a channel's |weights|, what is above is clipped, for the quantizer of that name.
+
+    ``convert``: how an ANN of ReLUs becomes a spiking network (None: the network is one)."""
 
     bits: int | None = None
     reset_zero: bool = False
     quantizer: Quantizer | None = None
     scales: Scales | None = None
     percentile: float = PERCENTILE
+    convert: Conversion | None = None
 
     def __post_init__(self) -> None:
         if self.bits is not None and not 1 <= self.bits <= 8:
@@ -71,14 +76,33 @@ class Options:
         quantizer = self.quantizer or target.options.quantizer or ("calibrated" if calibrated else "max")
         return {"quantizer": quantizer, "scales": self.scales or target.options.scales, "percentile": self.percentile}
 
+    def check_unused(self, network: str) -> None:
+        """InputError where something is chosen that changes weights or neurons: ``network`` was trained in integers."""
+        chosen = {
+            "--bits": self.bits,
+            "--quantizer": self.quantizer,
+            "--scales": self.scales,
+            "--percentile": None if self.percentile == PERCENTILE else self.percentile,
+            "--reset": "zero" if self.reset_zero else None,
+            "--convert": self.convert and self.convert.balance,
+        }
+        for option, value in chosen.items():
+            if value is not None:
+                raise InputError(
+                    f"{option} is {value}, but {network!r} was trained in integers, which are compiled as they are; "
+                    f"leave {option} out"
+                )
+
 
 @dataclass(frozen=True)
 class Program:
     """A network compiled for a target.
 
-    ``trained``: the traced float graph. ``integer``: what the chip computes, all layers within one time step.
+    ``trained``: the traced float graph; where training was in integers (lava-dl's is), the integer graph itself.
+    ``integer``: what the chip computes, all layers within one time step.
     ``calibration``: sample inputs (N, *shape), if the checkpoint or the user gave any. ``options``: how it was built.
     ``notes``: what the user should know about how the network was read.
+    ``conversion``: what is lost where ``trained`` is an ANN that was converted, on some of the calibration samples.
     """
 
     name: str
@@ -90,11 +114,28 @@ class Program:
     calibration: Array | None = None
     options: Options = Options()
     notes: tuple[str, ...] = ()
+    conversion: ConversionLoss | None = None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether there is a float network, from which the integers were made."""
+        return self.trained.stage != "integer"
 
     @property
     def quantizer_choices(self) -> QuantizerChoices:
         """How the weights got their scales."""
         return self.options.quantizer_choices(self.target, calibrated=self.calibration is not None)
+
+    @property
+    def weight_bits(self) -> int:
+        """The width that was asked for; without a float network, the largest that there is."""
+        if self.quantized:
+            return self.target.options.weight_bits if self.options.bits is None else self.options.bits
+        return max(
+            projection.weighted.weight_bits or 1
+            for population in populations(self.integer)
+            for projection in population.projections
+        )
 
     @cached_property
     def mapped(self) -> Graph:
@@ -132,8 +173,9 @@ class Program:
             ),
             "cores": self.mapping.cores,
             "phase_steps": self.phase_steps,
-            "bits": self.target.options.weight_bits if self.options.bits is None else self.options.bits,
-            **self.quantizer_choices,
+            "bits": self.weight_bits,
+            **(self.quantizer_choices if self.quantized else dict.fromkeys(self.quantizer_choices)),
+            "conversion": self.conversion and self.conversion.model_dump(),
             "weight_bits": {
                 projection.name: projection.weighted.weight_bits
                 for population in all_populations
@@ -179,6 +221,7 @@ class Program:
             "name": self.name,
             "target": self.target.model_dump(mode="json"),
             "options": dataclasses.asdict(self.options),
+            "conversion": self.conversion and self.conversion.model_dump(),
             "profile": profile_to_dict(self.profile),
             "graphs": graphs,
             "hashes": {"trained": self.trained.hash, "integer": self.integer.hash},
@@ -237,6 +280,10 @@ class Program:
         profile = Profile.from_mapping(document["profile"], f"{_JSON}: profile")
         mapping = Mapping.from_plain(document["mapping"])
         mapping.check(graphs["integer"], profile)
+        options, plain_loss = _options(document["options"]), document["conversion"]
+        loss = None if plain_loss is None else ConversionLoss.model_validate(plain_loss)
+        if len({bool(graphs["trained"].of_kind(Relu)), options.convert is not None, loss is not None}) > 1:
+            raise InputError(f"{_JSON}: its options do not say how its ReLUs were converted; build the program again")
         calibration = arrays.get("calibration")
         if calibration is not None:
             check_samples(graphs["trained"], calibration)
@@ -248,8 +295,9 @@ class Program:
             integer=graphs["integer"],
             mapping=mapping,
             calibration=calibration,
-            options=_options(document["options"]),
+            options=options,
             notes=_notes(document["notes"]),
+            conversion=loss,
         )
 
 
@@ -259,6 +307,9 @@ def _complete(document: dict[str, Any]) -> None:
     if document["options"].keys() == {"bits", "reset_zero"}:
         document["options"] |= {"quantizer": "max", "scales": "channel", "percentile": PERCENTILE}
         document["target"]["options"] |= {"quantizer": None, "scales": "channel"}
+    if "convert" not in document["options"]:
+        document["options"]["convert"] = None
+        document.setdefault("conversion", None)
     for graph in document["graphs"].values():
         for node in graph["nodes"]:
             if node["kind"] == "Recurrent" and node["fields"].keys() == {"shape"}:
@@ -276,7 +327,8 @@ def _options(plain: Map[str, Any]) -> Options:
     numbers = (bits is None or type(bits) is int) and type(percentile) in (int, float)
     if not numbers or type(plain["reset_zero"]) is not bool:
         raise InputError(f"{_JSON}: options are {plain!r:.60}; the file is damaged, build the program again")
-    return Options(bits, plain["reset_zero"], plain["quantizer"], plain["scales"], percentile)
+    convert = None if plain["convert"] is None else Conversion(**plain["convert"])
+    return Options(bits, plain["reset_zero"], plain["quantizer"], plain["scales"], percentile, convert)
 
 
 def retime_for(profile: Profile) -> Retime:

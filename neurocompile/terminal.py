@@ -13,6 +13,7 @@ from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.text import to_text
 from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.conversion import said
 from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
 
@@ -33,6 +34,8 @@ class PassWatcher:
             stderr.print(to_text(graph), markup=False, soft_wrap=True, end="")
 
     def finish(self) -> None:
+        if not self._times and (self._print_after or self._time_passes):
+            stderr.print("note: the network came in integers, so no pass ran", markup=False)
         if self._time_passes:
             for name, seconds in self._times:
                 stderr.print(f"{seconds * 1e3:10.2f} ms  {name}", markup=False)
@@ -64,6 +67,9 @@ def percent(share: float | None) -> str:
 
 
 def show_build(result: dict[str, Any]) -> None:
+    quantizer = "none: trained in integers"
+    if result["quantizer"]:
+        quantizer = f"{result['quantizer']}, a scale per {result['scales']}"
     rows = [
         ("time steps", result["timesteps"]),
         ("stateless", result["stateless"]),
@@ -71,7 +77,7 @@ def show_build(result: dict[str, Any]) -> None:
         ("neurons", result["neurons"]),
         ("synapses", result["synapses"]),
         ("cores", result["cores"]),
-        ("quantizer", f"{result['quantizer']}, a scale per {result['scales']}"),
+        ("quantizer", quantizer),
         ("steps from input to output", result["phase_steps"]),
         ("graph hash", result["graph_hash"][:16]),
         ("seconds", result["seconds"]),
@@ -80,8 +86,10 @@ def show_build(result: dict[str, Any]) -> None:
     stdout.print(f"program: {result['program']}", markup=False, soft_wrap=True)
     for note in result["notes"]:
         stdout.print(f"note: {note}", markup=False, soft_wrap=True)
+    if result["conversion"]:
+        stdout.print(f"converted from an ANN: {said(result['conversion'])}", markup=False, soft_wrap=True)
     narrower = [f"{layer} ({bits})" for layer, bits in result["weight_bits"].items() if bits < result["bits"]]
-    if narrower:
+    if narrower and result["quantizer"]:
         stdout.print(
             f"note: fewer weight bits, because sums and states would not fit otherwise: {', '.join(narrower)}",
             markup=False,
@@ -126,6 +134,12 @@ def show_compare(result: dict[str, Any]) -> None:
 def show_graph(result: dict[str, Any]) -> None:
     stdout.print(result["text"], markup=False, soft_wrap=True, end="")
     stdout.print(f"; hash {result['graph_hash']}", markup=False, soft_wrap=True)
+
+
+def show_export(result: dict[str, Any]) -> None:
+    stdout.print(f"{result['format']}: {result['file']} ({result['bytes']:,} bytes)", markup=False, soft_wrap=True)
+    for note in result["notes"]:
+        stdout.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def show_profiles(result: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from neurocompile import driver
-from neurocompile.backends.base import Progress, Samples, Streams
+from neurocompile.backends.base import Progress, Samples, Streams, joined
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.errors import CapacityError, InputError
 from neurocompile.ir.bounds import input_range, state_range
@@ -24,9 +24,11 @@ from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Node, Readout, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.passes.base import PassManager
+from neurocompile.passes.convert import one_step
 from neurocompile.passes.quantization_error import QuantizationError, quantization_errors
 from neurocompile.passes.scales import Quantizer, Scales
 from neurocompile.program import Options, Program
+from neurocompile.reports.conversion import LossMeter
 from neurocompile.reports.drift import (
     FORMAT,
     NO_LAYER,
@@ -82,13 +84,17 @@ def verify_program(
     for name, limit in (("exact_limit", exact_limit), ("sweep_limit", sweep_limit)):
         if limit is not None and limit < 1:
             raise InputError(f"{name} is {limit}; give at least one sample")
+    quick = quick or not program.quantized  # without a float network, nothing is lost anywhere
     variants = [] if quick else _variants(program, bits)
     engine = driver.make_backend(driver.default_backend())
     assert isinstance(engine, Streams)
     exact = min(len(samples), _exact_samples(program.integer) if exact_limit is None else exact_limit)
     engines = _compare_engines(program, np.asarray(samples[:exact]), watch)
     few = 0 if quick else min(len(samples), sweep_limit)
-    drift, trained = _drift(program, samples, labels, few, engine, watch("layers"))
+    if program.quantized:
+        drift, trained = _drift(program, samples, labels, few, engine, watch("layers"))
+    else:
+        drift = _without_float(program, samples, labels, engine, watch("layers"))
     widths = None
     if few:
         few_labels = None if labels is None else labels[:few]
@@ -98,7 +104,7 @@ def verify_program(
         "data": data or f"{len(samples):,} samples given in memory",
         "samples": len(samples),
         "timesteps": program.integer.timesteps,
-        "bits": _bits(program, program.options),
+        "bits": program.weight_bits,
         "engines": engines,
         **drift,
         "widths": widths,
@@ -229,19 +235,28 @@ def _drift(
 ) -> tuple[dict[str, Any], Array]:
     """All but the widths, and the classes (N,) that the float network gives. ``few``: how many samples show the depth,
     which takes many runs."""
-    trained_graph, graph = program.trained, program.integer
+    trained_graph, graph = _trained(program), program.integer
+    loss = LossMeter(trained_graph) if program.options.convert else None
     spiking = PassManager(driver.lowering(program.options)).run(trained_graph)
     alone, stubs = isolated(graph)
     layers, chain = graph.of_kind(*SPIKING), _chain(graph)
+    # what the passes have made into populations, such as max pools, sends nothing yet in the graph that was traced
+    made = [name for name in layers if name not in trained_graph or not isinstance(trained_graph.node(name), SPIKING)]
+    known = [name for name in layers if name not in made]
     counts = {name: LayerCounts(name) for name in layers}
     errors = {name: OutputErrors(name) for name in graph.outputs}
     first, units = graph.outputs[0], {name: _unit(graph, name) for name in graph.outputs}
     as_trained, as_integer = Predictions(), Predictions()
     depth = [Predictions() for _ in (NO_LAYER, *chain)]
     clipped = 0
-    runs = _Runs(engine, progress, len(samples), 3 * len(samples) + len(chain) * few)
+    runs = _Runs(engine, progress, len(samples), (3 + bool(made)) * len(samples) + len(chain) * few)
     for part in _parts(graph, samples, len(samples)):
-        trained, integer = (runs.trace(each, part, keep=layers) for each in (trained_graph, graph))
+        trained, integer = runs.trace(trained_graph, part, keep=known), runs.trace(graph, part, keep=layers)
+        if made:
+            trained.events.update(runs.trace(spiking, part, keep=made).events)
+        if loss:
+            ann = one_step(program.trained, part.samples)
+            loss.add(joined(ann, list(engine.batches(ann, part.samples, first_sample=part.first))), trained)
         isolating = runs.trace(alone, part, {stub: trained.events[name] for stub, name in stubs.items()}, layers)
         for name, layer in counts.items():
             layer.add(trained.events[name], integer.events[name], isolating.events[name])
@@ -268,6 +283,7 @@ def _drift(
     plain = {name: dataclasses.asdict(error) for name, error in quantization.items()}
     ways = list(zip((NO_LAYER, *chain), depth, strict=True))
     report = {
+        "conversion": loss.loss(f"{len(samples):,} samples", labels).model_dump() if loss else None,
         "accuracy_float": score_trained.accuracy,
         "accuracy_integer": score.accuracy,
         "output_agreement": score.agreement,
@@ -281,6 +297,37 @@ def _drift(
         "depth": depth_data(ways, classes[:few], None if labels is None else labels[:few]) if few else None,
     }
     return report, classes
+
+
+def _trained(program: Program) -> Graph:
+    """The float network that integers are compared with: as trained, or as converted from the ANN that was."""
+    return driver.spiking_network(program.trained, program.options, program.calibration)
+
+
+def _without_float(
+    program: Program, samples: Samples, labels: Array | None, engine: Streams, progress: Progress | None
+) -> dict[str, Any]:
+    """The same for a network that was trained in integers: there is nothing to compare them with."""
+    graph = program.integer
+    predictions, clipped = Predictions(), 0
+    runs = _Runs(engine, progress, len(samples), len(samples))
+    for part in _parts(graph, samples, len(samples)):
+        result = runs.trace(graph, part).outputs[graph.outputs[0]]
+        predictions.add(result, result)
+        clipped += saturated(graph, part.samples)
+    return {
+        "accuracy_float": None,
+        "accuracy_integer": Score.of(predictions.classes, predictions.classes, labels).accuracy,
+        "output_agreement": None,
+        "layers": [],
+        "outputs": [],
+        "saturation": {
+            "inputs": {"clipped": clipped, "values": math.prod(samples.shape)},
+            "weights": {"clipped_share": 0.0, "weights": sum(_weights(graph).values())},
+            "states": _overflows(graph),
+        },
+        "depth": None,
+    }
 
 
 def isolated(graph: Graph) -> tuple[Graph, dict[str, str]]:
@@ -322,12 +369,17 @@ def _overflows(graph: Graph) -> dict[str, Any]:
     return {"overflows": 0, "reason": "proved never to overflow"}
 
 
+def _weights(graph: Graph) -> dict[str, int]:
+    """How many weights other than zero each population has."""
+    return {
+        population.name: sum(int(np.count_nonzero(each.weighted.weight)) for each in population.projections)
+        for population in populations(graph)
+    }
+
+
 def _clipped_weights(spiking: Graph, errors: Mapping[str, QuantizationError]) -> dict[str, Any]:
     """The share of all weights other than zero that are beyond the largest code."""
-    weights = {
-        population.name: sum(int(np.count_nonzero(each.weighted.weight)) for each in population.projections)
-        for population in populations(spiking)
-    }
+    weights = _weights(spiking)
     total = sum(weights.values())
     clipped = sum(errors[name].clipped_share * count for name, count in weights.items())
     return {"clipped_share": clipped / max(total, 1), "weights": total}
@@ -348,10 +400,6 @@ def _variants(program: Program, bits: Sequence[int]) -> list[Options]:
     ]
 
 
-def _bits(program: Program, options: Options) -> int:
-    return program.target.options.weight_bits if options.bits is None else options.bits
-
-
 def _widths(
     program: Program,
     samples: Samples,
@@ -363,9 +411,9 @@ def _widths(
 ) -> dict[str, Any]:
     """The same network quantized otherwise, on as many samples as ``trained``, the float network's classes, has."""
     count = len(trained)
-    spiking = PassManager(driver.lowering(program.options)).run(program.trained)
+    spiking = PassManager(driver.lowering(program.options)).run(_trained(program))
     choices = program.quantizer_choices
-    built = (_bits(program, program.options), choices["quantizer"], choices["scales"])
+    built = (program.weight_bits, choices["quantizer"], choices["scales"])
     runs = _Runs(engine, progress, count, len(variants) * count)
     rows = []
     for options in variants:

@@ -29,12 +29,14 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     DirectEncoder,
     Dropout,
     Flatten,
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     Pair,
@@ -50,15 +52,18 @@ from neurocompile.passes.base import Pass, PassManager
 from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
 from neurocompile.passes.delays import LowerDelays
+from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
+from neurocompile.passes.transposed import LowerTransposed
 
 #: from a traced graph to a spiking one
 LOWERING: tuple[Pass, ...] = (
-    RemoveIdentity(), LowerDelays(), Stateless(), FuseBatchNorm(), FoldPooling(), SplitProjections(),
+    RemoveIdentity(), LowerDelays(), LowerTransposed(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(),
+    SplitProjections(),
 )  # fmt: skip
 
 
@@ -171,6 +176,18 @@ class Builder:
         padding = self.pick((0, 0), (kernel[0] // 2, kernel[1] // 2)) if padded else (0, 0)
         return self.add("pool", AvgPool2d(kernel=kernel, stride=self.pick(kernel, (1, 1)), padding=padding), source)
 
+    def largest(self, source: str) -> str:
+        """A max pool, where an image is large enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or min(shape[1:]) < 3:
+            return source
+        kernel = self.pick((2, 2), (3, 2), (1, 2))
+        node = MaxPool2d(
+            kernel=kernel, stride=self.pick(kernel, (1, 1), (2, 2)), padding=self.pick((0, 0), (0, 1)),
+            dilation=self.pick((1, 1), (1, 1), (1, 2)),
+        )  # fmt: skip
+        return self.add("largest", node, source)
+
     def norm(self, source: str) -> str:
         """A batch norm whose factor is a power of two, of any sign, or zero."""
         channels = self.shapes[source][:1]
@@ -247,6 +264,50 @@ class Builder:
             back = self.norm(back) if self.pick(False, False, True) else back
         node, (source,) = self.nodes[soma]
         self.nodes[soma] = (node, (self.add("add", Add(), source, back),))
+
+    def visual(self, source: str) -> str:
+        """conv -> [norm] -> neuron -> max pool -> [max pool]; of one time step the pool may stand before the neuron."""
+        if len(self.shapes[source]) != 3:
+            return self.layer(source)
+        x = self.conv(source, same=True)
+        x = self.norm(x) if self.pick(False, True) else x
+        if self.steps == 1 and self.pick(True, False):
+            x = self.largest(self.largest(self.nothing(x)) if self.pick(True, False) else x)
+            x = self.norm(x) if self.pick(False, True) else x
+            node = Neuron(
+                threshold=self.fractions(0.25, 3, self.pick((), self.shapes[x][:1])),
+                bias=self.fractions(-1, 1, self.pick((), self.shapes[x][:1])),
+                compare=self.pick("above", "at_or_above"),
+            )  # fmt: skip
+            return self.add("neuron", node, x)
+        x = self.largest(self.nothing(self.neuron(x, plain=True)))
+        x = self.largest(x) if self.pick(False, False, True) else x
+        return self.layer(self.norm(x) if self.pick(False, False, True) else x)
+
+    def enlarged(self, source: str) -> str:
+        """[join ->] transposed convolution -> [norm] [pool] -> neuron, where an image is small enough."""
+        shape = self.shapes[source]
+        if len(shape) != 3 or math.prod(shape) > 64:
+            return self.layer(source)
+        x = self.norm(source) if self.pick(False, False, True) else source
+        kernel, dilation = self.pick((2, 2), (3, 2), (4, 4), (1, 1)), self.pick((1, 1), (1, 1), (2, 1))
+        stride = self.pick((2, 2), (1, 2), (2, 3))
+        sizes = [
+            step * (size - 1) + d * (k - 1) + 1
+            for step, size, d, k in zip(stride, shape[1:], dilation, kernel, strict=True)
+        ]
+        pads = self.pick((0, 0), (1, 1), (1, 0))
+        padding = tuple(pad if size > 2 * pad else 0 for pad, size in zip(pads, sizes, strict=True))
+        groups = self.pick(1, 2) if shape[0] % 2 == 0 else 1
+        weight = self.weights((shape[0], self.pick(1, 2), *kernel))
+        node = ConvTranspose2d(
+            weight=weight, bias=self.pick(None, self.fractions(-1, 1, (weight.shape[1] * groups,))),
+            stride=stride, padding=(padding[0], padding[1]), output_padding=self.pick((0, 0), (0, 1)),
+            dilation=dilation, groups=groups,
+        )  # fmt: skip
+        x = self.add("enlarged", node, self.nothing(x))
+        x = self.norm(x) if self.pick(False, True) else x
+        return self.neuron(self.pool(x, padded=False) if self.pick(False, False, True) else x)
 
     def layer(self, source: str) -> str:
         """source -> [pool] [norm] -> conv or linear -> [norm] [pool] [flatten] -> neuron."""
@@ -370,7 +431,7 @@ def networks(
     for _ in range(build.pick(*range(1, depth + 1), 0)):
         x = build.pick(
             build.layer, build.layer, build.residual, build.residual, build.shared, build.joined, build.sequence,
-            build.unfolded,
+            build.unfolded, build.visual, build.enlarged,
         )(x)  # fmt: skip
     outputs: list[str] = []
     if readout if readout is not None else build.pick(True, False):

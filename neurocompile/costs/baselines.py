@@ -130,7 +130,8 @@ def _operations(graph: Graph, projection: Projection) -> int:
     node = projection.weighted
     if isinstance(node, Conv2d):
         _, height, width = graph.shape(projection.name)
-        return int(node.weight.size) * height * width
+        # of windows over values that lie apart, only so many places see one
+        return int(node.weight.size) * height * width // math.prod(node.upsample)
     if isinstance(node, Scale):
         return math.prod(graph.shape(projection.name))
     return int(node.weight.size)

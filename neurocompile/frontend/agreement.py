@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from neurocompile.errors import GraphError
+from neurocompile.frontend.frameworks import TABLE
 from neurocompile.frontend.presentation import Imported
 from neurocompile.frontend.tracing.symbolic import Value, leaves
-from neurocompile.frontend.tracing.tracer import Watched, restored
+from neurocompile.frontend.tracing.tracer import Watched, find_handler, restored
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import SPIKING, Array, Conv2d, Linear
@@ -107,8 +108,9 @@ def _listening(imported: Imported, seen: dict[str, list[Array]]) -> Iterator[Non
         module.eval()
         for path, part in module.named_modules():
             names = [name for name in seen if imported.watched[name].path == path]
-            if names:
+            if find_handler(TABLE, part) is not None:
                 _reset(part)
+            if names:
                 part.forward = _tapped(part, [(imported.watched[name], seen[name]) for name in names])
         yield
 

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.frontend import papers
 from neurocompile.frontend.agreement import check
+from neurocompile.frontend.netx import is_netx, read_netx
 from neurocompile.frontend.presentation import Imported, from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Shape
+from neurocompile.snn.checkpoint import from_document, load_document
 
 #: samples on which a network is compared with what was read of it
 _FEW = 4
@@ -40,12 +43,22 @@ def read_checkpoint(
     timesteps: int | None = None,
     name: str | None = None,
 ) -> Source:
-    """Read our own checkpoint, or a bare state dict where ``model`` ("package.module:factory") makes the network.
+    """Read our own checkpoint, one of the papers' code (see ``papers``), an HDF5 file of lava-dl's or NIR's (which its
+    contents tell), or a bare state dict where ``model`` ("package.module:factory") makes the network.
 
     ``timesteps`` overrides what our checkpoint says; a bare state dict needs it and ``input_shape``.
     """
+    if is_netx(path):
+        if model is not None:
+            raise InputError(f"{path} is HDF5, a network of lava-dl; it has its own architecture, drop --model {model}")
+        return Source(read_netx(path, timesteps=timesteps, name=name, input_shape=input_shape), None)
     if model is None:
-        checkpoint = snn.load(path)
+        document = load_document(path)
+        if papers.recognise(document):
+            called = name or path.stem
+            graph = papers.read_papers(str(path), document, input_shape=input_shape, timesteps=timesteps, name=called)
+            return Source(graph, None)
+        checkpoint = from_document(path, document)
         shape = tuple(checkpoint.input_shape)
         if input_shape is not None and input_shape != shape:
             raise InputError(

@@ -301,6 +301,9 @@ def _may_be_state(parameter: inspect.Parameter) -> bool:
     return parameter.default is None
 
 
+_RESET = "but it fires and is reset, which a chip does not show; return its spikes, or let it integrate without reset"
+
+
 class _Answers:
     """From what ``forward`` returned to the graph's outputs: spiking layers and readouts."""
 
@@ -318,6 +321,8 @@ class _Answers:
                 results[value.node] = value
         ends = {node: value for node, value in results.items() if not self._read(node)} or results
         if not ends:
+            for value in given:  # a membrane that is left behind a reset comes as a current, so that nobody reads it
+                raise GraphError(f"{value.node}: the result is a state of it, {_RESET}")
             raise GraphError(
                 f"{type(self.tracer.model).__name__}: forward() returns {_kind(result)}; "
                 "return the one tensor of the last layer"
@@ -338,10 +343,7 @@ class _Answers:
             return
         resets = soma.reset != "none" and self.steps > 1
         if resets or soma.order != "integrate_first":
-            raise GraphError(
-                f"{name}: its membrane is the network's result, but it fires and is reset, which a chip does not show; "
-                "return its spikes, or let it integrate without reset"
-            )
+            raise GraphError(f"{name}: its membrane is the network's result, {_RESET}")
         readout = Readout(leak=soma.leak, current_leak=soma.current_leak, bias=soma.bias)
         layer.soma = readout
         self.recorder.nodes[name] = (readout, ())

@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -34,12 +35,14 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Relu,
     Reshape,
     Scale,
     Shape,
@@ -54,7 +57,7 @@ from neurocompile.random import uniform24
 @dataclass(frozen=True)
 class Trace:
     """What a run gave. ``outputs``: per output, (N, *shape): a readout's last membrane, a spiking soma's spike sums.
-    ``events``: per encoder and spiking soma, (N, T, *shape): what it sent at every step."""
+    ``events``: per encoder, spiking soma and ReLU, (N, T, *shape): what it sent at every step."""
 
     outputs: dict[str, Array]
     events: dict[str, Array]
@@ -116,12 +119,15 @@ def saturated(graph: Graph, samples: Array) -> int:
 
 
 def linear(node: Node, *inputs: Array) -> Array:
-    """One linear node on a batch (N, *shape), in the dtype of the inputs."""
+    """One linear node (or ReLU) on a batch (N, *shape), in the dtype of the inputs."""
     (x, *others) = inputs
     dtype = x.dtype
     match node:
         case Conv2d():
             y = _shifted(_convolve(x, node.weight.astype(dtype, copy=False), node), node)
+            return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
+        case ConvTranspose2d():
+            y = _transposed(x, node)
             return y if node.bias is None else y + node.bias.astype(dtype)[:, None, None]
         case Linear():
             y = _shifted(x @ node.weight.astype(dtype, copy=False).T, node)
@@ -134,6 +140,10 @@ def linear(node: Node, *inputs: Array) -> Array:
         case AvgPool2d():
             mean: Array = _pool(x, node.kernel, node.stride, node.padding) / (node.kernel[0] * node.kernel[1])
             return mean
+        case MaxPool2d():
+            lowest = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+            largest: Array = _windows(x, node.kernel, node.stride, node.padding, node.dilation, lowest).max(axis=(4, 5))
+            return largest
         case BatchNorm():
             normed: Array = x * per_channel(node.factor, x.shape[1:]) + per_channel(node.shift, x.shape[1:])
             return normed
@@ -149,6 +159,9 @@ def linear(node: Node, *inputs: Array) -> Array:
             return np.pad(x, ((0, 0), (node.before, node.after), *((0, 0),) * (x.ndim - 2)))
         case Identity() | Dropout():
             return x
+        case Relu():
+            positive: Array = np.maximum(x, 0)
+            return positive
     raise AssertionError(f"{node.kind} is not a linear node")
 
 
@@ -158,16 +171,20 @@ def _shifted(sums: Array, node: Conv2d | Linear | Scale) -> Array:
 
 
 def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-             dilation: tuple[int, int] = (1, 1)) -> Array:  # fmt: skip
-    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width)."""
+             dilation: tuple[int, int] = (1, 1), outside: float = 0) -> Array:  # fmt: skip
+    """(N, C, H, W) -> (N, C, out height, out width, kernel height, kernel width); what is padded is ``outside``."""
     (pad_h, pad_w), (dil_h, dil_w) = padding, dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)), constant_values=outside)
     reach = (dil_h * (kernel[0] - 1) + 1, dil_w * (kernel[1] - 1) + 1)
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     return view[:, :, :: stride[0], :: stride[1], ::dil_h, ::dil_w]
 
 
 def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
+    if node.spreads:
+        spread = np.zeros((len(x), *node.spread(x.shape[1:])), x.dtype)
+        spread[:, :, *_places(x.shape[2:], node.upsample)] = x
+        x = spread
     windows = _windows(x, (weight.shape[2], weight.shape[3]), node.stride, node.padding, node.dilation)
     parts = [
         np.tensordot(window, kernels, axes=((1, 4, 5), (1, 2, 3)))
@@ -176,6 +193,27 @@ def _convolve(x: Array, weight: Array, node: Conv2d) -> Array:
         )
     ]
     return np.moveaxis(np.concatenate(parts, axis=3), 3, 1)
+
+
+def _places(sizes: Shape, apart: tuple[int, int], first: tuple[int, int] = (0, 0)) -> tuple[slice, ...]:
+    """Rows and columns from ``first`` on, ``apart`` from each other, for so many values."""
+    return tuple(
+        slice(start, start + (size - 1) * step + 1, step) for start, size, step in zip(first, sizes, apart, strict=True)
+    )
+
+
+def _transposed(x: Array, node: ConvTranspose2d) -> Array:
+    """Every value spreads its kernel over the output; then the padding is cut off."""
+    grouped = node.weight.astype(x.dtype).reshape(node.groups, -1, *node.weight.shape[1:])
+    images = x.reshape(len(x), node.groups, -1, *x.shape[2:])
+    outputs, height, width = node.output_shape(x.shape[1:])
+    (down, right), (pad_h, pad_w) = node.dilation, node.padding
+    whole = np.zeros((len(x), outputs, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
+    for row, column in np.ndindex(*node.weight.shape[2:]):
+        spread = np.einsum("ngihw,gio->ngohw", images, grouped[..., row, column])
+        places = _places(x.shape[2:], node.stride, (row * down, column * right))
+        whole[:, :, *places] += spread.reshape(len(x), outputs, *x.shape[2:])
+    return whole[:, :, pad_h : pad_h + height, pad_w : pad_w + width]
 
 
 def _pool(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:
@@ -320,7 +358,7 @@ def interpret(
         steps.append(machine.step({name: events[:, t].astype(number) for name, events in sources.items()}))
         if progress:
             progress(t + 1, graph.timesteps)
-    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING)}
+    sent = {name: np.stack([step[name] for step in steps], axis=1) for name in graph.of_kind(*SPIKING, Relu)}
     outputs = {name: _result(graph, name, np.stack([step[name] for step in steps], axis=1)) for name in graph.outputs}
     return Trace(outputs, {**encoders, **sent})
 

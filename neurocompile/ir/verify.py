@@ -16,6 +16,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Delay,
     DirectEncoder,
     Dropout,
@@ -23,15 +24,16 @@ from neurocompile.ir.nodes import (
     Identity,
     Input,
     Linear,
+    MaxPool2d,
     Node,
     PadChannels,
     Readout,
     Recurrent,
+    Relu,
     Reshape,
     Scale,
     Soma,
     SumPool2d,
-    magnitude,
 )
 from neurocompile.ir.populations import populations
 
@@ -41,8 +43,11 @@ _LINEAR = (Conv2d, Linear, Scale, AvgPool2d, SumPool2d, Flatten, Reshape, Add, C
 _SPIKING = (*_SOURCES, *_SOMAS, Conv2d, Linear, Scale, SumPool2d, Flatten, Reshape, PadChannels, Add, Recurrent)
 
 LEGAL: dict[Stage, tuple[type[Node], ...]] = {
-    "traced": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay, BatchNorm, Dropout, Identity),
-    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Recurrent, AxonDelay),
+    "traced": (
+        *(*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
+        *(BatchNorm, Dropout, Identity, MaxPool2d, ConvTranspose2d),
+    ),
+    "fused": (*_SOURCES, *_SOMAS, *_LINEAR, Relu, Recurrent, AxonDelay),
     "spiking": _SPIKING,
     "integer": _SPIKING,
     "mapped": (*_SPIKING, Delay),
@@ -64,6 +69,8 @@ def verify(graph: Graph) -> None:
 def _check_kinds(graph: Graph) -> None:
     legal = LEGAL[graph.stage]
     for name, node in graph.items():
+        if isinstance(node, Relu) and Relu not in legal:
+            raise GraphError(f"{name}: a ReLU is not legal at stage {graph.stage!r}; build with --convert")
         if not isinstance(node, legal):
             raise GraphError(f"{name}: {node.kind} is not legal at stage {graph.stage!r}")
 
@@ -137,13 +144,12 @@ def _check_integers(graph: Graph) -> None:
         if isinstance(node, WEIGHTED):
             if node.weight_bits is None:
                 raise GraphError(f"{name}: weight_bits is not declared")
-            # one bit means {-1, +1}, which two's complement would call two
-            limit = max(1, (1 << (node.weight_bits - 1)) - 1)
-            largest = magnitude(node.weight)
-            if largest > limit:
-                raise GraphError(
-                    f"{name}: a weight of magnitude {largest} does not fit {node.weight_bits} bits ({limit})"
-                )
+            # two's complement; but one bit means {-1, +1}
+            half = 1 << (node.weight_bits - 1)
+            low, high = (-half, half - 1) if node.weight_bits > 1 else (-1, 1)
+            if node.weight.min() < low or node.weight.max() > high:
+                worst = int(node.weight.min() if node.weight.min() < low else node.weight.max())
+                raise GraphError(f"{name}: a weight of {worst} does not fit {node.weight_bits} bits ({low} to {high})")
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
         if isinstance(node, DirectEncoder) and node.scale is None:

@@ -43,8 +43,8 @@ from neurocompile.ir.populations import Projection
 #: a half-open range for each axis of a soma's shape
 Box = tuple[tuple[int, int], ...]
 
-#: kernel, stride, padding and dilation along one axis
-_Window = tuple[int, int, int, int]
+#: kernel, stride, padding, dilation, upsample and end_padding along one axis
+_Window = tuple[int, int, int, int, int, int]
 
 
 def full_box(shape: Shape) -> Box:
@@ -235,10 +235,12 @@ def _geometry(projection: Projection) -> _Geometry:
         source = before[0].output_shape(source)
     axes = []
     for index, extent in enumerate(source[1:]):
-        windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1) for pool in pools)
-        last: _Window | None = None if isinstance(node, Linear) else (1, 1, 0, 1)
+        windows = tuple((pool.kernel[index], pool.stride[index], pool.padding[index], 1, 1, 0) for pool in pools)
+        last: _Window | None = None if isinstance(node, Linear) else (1, 1, 0, 1, 1, 0)
         if isinstance(node, Conv2d):
-            last = (node.weight.shape[2 + index], node.stride[index], node.padding[index], node.dilation[index])
+            fields = (node.stride, node.padding, node.dilation, node.upsample, node.end_padding)
+            stride, padding, dilation, upsample, end = (field[index] for field in fields)
+            last = (node.weight.shape[2 + index], stride, padding, dilation, upsample, end)
         axes.append(_axis(extent, windows, last))
     shape = projection.source_shape
     for each in before:
@@ -268,19 +270,21 @@ def _axis(size: int, pools: tuple[_Window, ...], last: _Window | None) -> _Axis:
     for window in pools:
         pool = _window_paths(pool.shape[0], window) @ pool
     pooled = pool.shape[0]
-    kernel, stride, padding, dilation = last or (pooled, 1, 0, 1)
+    kernel, stride, padding, dilation, upsample, _ = last = last or (pooled, 1, 0, 1, 1, 0)
     counts = np.bincount(np.arange(kernel) * dilation % stride, minlength=stride)
-    positions = counts[(np.arange(pooled) + padding) % stride] @ pool
-    paths = _window_paths(pooled, (kernel, stride, padding, dilation))
-    return _Axis(pool, paths, counts[counts > 0], positions, paths @ pool)
+    positions = counts[(np.arange(pooled) * upsample + padding) % stride] @ pool
+    paths = _window_paths(pooled, last)
+    phases = counts[np.unique((np.arange(stride) * upsample + padding) % stride)]
+    return _Axis(pool, paths, phases[phases > 0], positions, paths @ pool)
 
 
 def _window_paths(size: int, window: _Window) -> Array:
     """(positions of the window, size): 1 where the window covers the element."""
-    kernel, stride, padding, dilation = window
-    outputs = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    kernel, stride, padding, dilation, upsample, end = window
+    extent = (size - 1) * upsample + 1 + end
+    outputs = (extent + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     covered = np.arange(outputs)[:, None] * stride - padding + np.arange(kernel) * dilation
-    matrix: Array = (covered[:, :, None] == np.arange(size)).sum(axis=1)
+    matrix: Array = (covered[:, :, None] == np.arange(size) * upsample).sum(axis=1)
     return matrix
 
 

@@ -72,7 +72,8 @@ def _fused_consumers(graph: Graph, draft: Draft, name: str, norm: BatchNorm) -> 
                 return {}
             (through,) = behind
         layer = draft.node(through)
-        if not isinstance(layer, _LAYERS) or (isinstance(layer, Conv2d) and any(layer.padding) and shift.any()):
+        padded = isinstance(layer, Conv2d) and (any(layer.padding) or layer.spreads)
+        if not isinstance(layer, _LAYERS) or (padded and shift.any()):
             return {}
         layers[through] = scale_inputs(layer, factor, shift)
     return layers

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurocompile.ir.nodes import Array
+from neurocompile.reports.conversion import said
 from neurocompile.reports.wording import NOTHING, number
 
 FORMAT = "neurocompile.drift/1"
@@ -184,6 +185,10 @@ def conclusion(report: Report) -> str:
     if wrong:
         return f"{' and '.join(wrong)}: not bit for bit like the interpreter; trust no number here until that is mended"
     bits, samples = report["bits"], _samples(report["samples"])
+    if report["output_agreement"] is None:
+        right = report["accuracy_integer"]
+        found = f" with {percent(right)} right" if right is not None else ""
+        return f"trained in integers ({bits} bits), so there is no float network to drift from: {samples}{found}"
     if report["accuracy_float"] is not None:
         total = report["accuracy_integer"] - report["accuracy_float"]
         said = f"{bits} bits: {percent(report['accuracy_integer'])} against {percent(report['accuracy_float'])} float"
@@ -221,9 +226,10 @@ def print_drift(report: Report, console: Console | None = None) -> None:
 
 def render(report: Report) -> Group:
     """Layers, depth, widths, engines, and the conclusion."""
-    parts: list[RenderableType] = [
-        _layers(report),
-        Text(_EXPLAINED, style="dim"),
+    parts: list[RenderableType] = _conversion(report)
+    if report["layers"]:
+        parts += [_layers(report), Text(_EXPLAINED, style="dim")]
+    parts += [
         *map(Text, _output_lines(report)),
         *map(Text, _saturation_lines(report["saturation"])),
     ]
@@ -245,6 +251,27 @@ def _table(columns: Sequence[str], *, words: int = 1) -> Table:
 
 def _titled(title: str, table: Table) -> Group:
     return Group(Text(title, style="bold"), table)
+
+
+def _conversion(report: Report) -> list[RenderableType]:
+    """What stands before integers: the ANN against the spiking network in floats; nothing where none was converted."""
+    loss = report.get("conversion")
+    if loss is None:
+        return []
+    table = _table(("layer", "threshold", "rate", "ANN's mean\nactivation", "error", "correlation"))
+    for row in loss["layers"]:
+        correlation = NOTHING if row["correlation"] is None else f"{row['correlation']:.4f}"
+        cells = (number(row["threshold"]), f"{row['rate']:.4f}", number(row["activation"]), percent(row["error"]))
+        table.add_row(*map(Text, (row["name"], *cells, correlation)))
+    lines = [f"{said(loss)}"]
+    if loss["accuracy_ann"] is not None:
+        integer = percent(report["accuracy_integer"])
+        lines.append(
+            f"accuracy: ANN {percent(loss['accuracy_ann'])}, spiking in floats {percent(loss['accuracy'])}, "
+            f"in integers {integer}"
+        )
+    return [_titled("ANN against the spiking network in floats: threshold * rate for activation", table),
+            *map(Text, lines), Text()]  # fmt: skip
 
 
 def _layers(report: Report) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neurocompile.reports.conversion import said
 from neurocompile.reports.data import Report
 from neurocompile.reports.wording import duration, energy, incomplete, incomplete_energy, number, times
 
@@ -77,7 +78,9 @@ def baseline_rows(report: Report) -> Rows:
     """The ANN and the papers' own accounts."""
     ann, papers = report["ann"], report["papers"]
     many = papers["compared_timesteps"]
+    converted = report.get("conversion")
     return [
+        *([("converted from an ANN", said(converted))] if converted else []),
         ("ANN of this shape", f"{energy(ann['energy_pj'])} for {number(ann['macs'])} MACs at {ann['prices']}'s prices"),
         ("  against this chip", times(ann["energy_ratio"])),
         ("compute only, as papers count", f"{energy(papers['snn_energy_pj'])} at {papers['prices']}'s prices"),

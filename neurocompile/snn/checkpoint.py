@@ -136,7 +136,11 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         InputError: the file is missing, is no PyTorch file, holds pickled objects, or anything in it is missing,
             unknown, of the wrong type or shape, NaN or infinite.
     """
-    document = _torch_load(path)
+    return from_document(path, load_document(path))
+
+
+def from_document(path: str | os.PathLike[str], document: object) -> Checkpoint:
+    """As :func:`load`, of what :func:`load_document` found in the file at ``path``."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         tensors = _find_state(document)
         what = f"a bare state dict ({len(tensors)} tensors)" if tensors else "something else"
@@ -153,13 +157,13 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         InputError: as :func:`load`, or there is no state dict in the file.
     """
-    state = _find_state(_torch_load(path))
+    state = _find_state(load_document(path))
     if not state:
         raise InputError(
             f"{path}: holds no state dict; save model.state_dict() with torch.save, "
             "or the whole network with neurocompile.snn.save(model, path, ...)"
         )
-    _check_tensors(str(path), state)
+    check_tensors(str(path), state)
     return state
 
 
@@ -174,7 +178,12 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict(dict(state))
 
 
-def _torch_load(path: str | os.PathLike[str]) -> object:
+def load_document(path: str | os.PathLike[str]) -> object:
+    """Whatever ``torch.save`` wrote into a file, as long as it is tensors and plain data.
+
+    Raises:
+        InputError: the file is missing, is no PyTorch file, or holds pickled objects.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the checkpoint file itself")
@@ -247,7 +256,7 @@ def _read(where: str, document: Mapping[str, Any]) -> Checkpoint:
     input_shape = tuple(document["input_shape"])
     calibration = document["calibration"]
     if calibration is not None:
-        _check_tensors(where, {"calibration": calibration})
+        check_tensors(where, {"calibration": calibration})
         if not calibration.is_floating_point() or tuple(calibration.shape[1:]) != input_shape or not len(calibration):
             raise InputError(
                 f"{where}: calibration input is {calibration.dtype} of shape {tuple(calibration.shape)}; "
@@ -257,7 +266,7 @@ def _read(where: str, document: Mapping[str, Any]) -> Checkpoint:
     with torch.device("meta"):
         model = build_module(wiring_from_plain(document["wiring"]))
     state = document["state_dict"]
-    _check_tensors(where, state)
+    check_tensors(where, state)
     _match(where, model.state_dict(), state)
     model.load_state_dict(state, assign=True)
     for name, module in model.named_modules():
@@ -269,7 +278,7 @@ def _read(where: str, document: Mapping[str, Any]) -> Checkpoint:
     )
 
 
-def _check_tensors(where: str, state: Mapping[str, Tensor]) -> None:
+def check_tensors(where: str, state: Mapping[str, Tensor]) -> None:
     """Every tensor is an ordinary one, holds as much as it claims, and is finite."""
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:

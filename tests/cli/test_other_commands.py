@@ -19,7 +19,7 @@ from neurocompile.resources import list_profiles, list_targets
 
 Cli = Callable[..., Result]
 REPORT_KEYS = {"profile", "complete", "missing", "weakest_basis", "energy_pj", "latency_ns", "layers"}
-COMMANDS = ("build", "run", "verify", "report", "compare", "inspect", "profiles", "targets", "doctor")
+COMMANDS = ("build", "run", "verify", "report", "compare", "inspect", "export", "profiles", "targets", "doctor")
 
 
 def test_report(cli: Cli, place: Path) -> None:

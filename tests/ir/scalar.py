@@ -21,12 +21,14 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     DirectEncoder,
     Dropout,
     FixedPoint,
     Flatten,
     Identity,
     Linear,
+    MaxPool2d,
     Neuron,
     Node,
     PadChannels,
@@ -80,6 +82,8 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
     match node:
         case Conv2d():
             return convolve(node, x, shape, out)
+        case ConvTranspose2d():
+            return transpose(node, x, shape, out)
         case Linear():
             return {
                 (row,): sum(
@@ -98,6 +102,8 @@ def apply(node: Node, inputs: list[Values], shapes: list[Shape], out: Shape) -> 
             size = node.kernel[0] * node.kernel[1] if isinstance(node, AvgPool2d) else 1
             sums = {index: pooled(node, x, shape, index) for index in indices(out)}
             return {index: total / size for index, total in sums.items()} if size != 1 else sums
+        case MaxPool2d():
+            return {index: max(covered(node, x, shape, index)) for index in indices(out)}
         case BatchNorm():
             result: Values = {}
             for index in indices(out):
@@ -133,11 +139,28 @@ def convolve(node: Conv2d, x: Values, shape: Shape, out: Shape) -> Values:
         for i in range(per_group):
             for r in range(kernel_h):
                 for c in range(kernel_w):
-                    h = row * node.stride[0] + r * node.dilation[0] - node.padding[0]
-                    w = column * node.stride[1] + c * node.dilation[1] - node.padding[1]
-                    if 0 <= h < shape[1] and 0 <= w < shape[2]:
+                    h, between = divmod(row * node.stride[0] + r * node.dilation[0] - node.padding[0], node.upsample[0])
+                    w, beside = divmod(
+                        column * node.stride[1] + c * node.dilation[1] - node.padding[1], node.upsample[1]
+                    )
+                    if not between and not beside and 0 <= h < shape[1] and 0 <= w < shape[2]:
                         total += node.weight[o, i, r, c].item() * 2**node.weight_exponent * x[first + i, h, w]
         result[o, row, column] = total
+    return result
+
+
+def transpose(node: ConvTranspose2d, x: Values, shape: Shape, out: Shape) -> Values:
+    inputs, outputs, kernel_h, kernel_w = node.weight.shape
+    result = {(o, h, w): 0 if node.bias is None else node.bias[o].item() for o, h, w in indices(out)}
+    for i, row, column in indices(shape):
+        for o, r, c in indices((outputs, kernel_h, kernel_w)):
+            place = (
+                i // (inputs // node.groups) * outputs + o,
+                row * node.stride[0] + r * node.dilation[0] - node.padding[0],
+                column * node.stride[1] + c * node.dilation[1] - node.padding[1],
+            )
+            if place in result:
+                result[place] += node.weight[i, o, r, c].item() * x[i, row, column]
     return result
 
 
@@ -150,6 +173,19 @@ def pooled(node: AvgPool2d | SumPool2d, x: Values, shape: Shape, index: Index) -
             if 0 <= h < shape[1] and 0 <= w < shape[2]:
                 total += x[channel, h, w]
     return total
+
+
+def covered(node: MaxPool2d, x: Values, shape: Shape, index: Index) -> Iterator[Number]:
+    channel, *place = index
+    for offsets in itertools.product(*map(range, node.kernel)):
+        at = [
+            position * stride + offset * dilation - padding
+            for position, stride, offset, dilation, padding in zip(
+                place, node.stride, offsets, node.dilation, node.padding, strict=True
+            )
+        ]
+        if all(0 <= each < size for each, size in zip(at, shape[1:], strict=True)):
+            yield x[channel, *at]
 
 
 # -------------------------------------------------------------------------------------------------------- one soma

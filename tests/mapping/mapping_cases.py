@@ -224,6 +224,8 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
                 padding=padding,
                 dilation=dilation,
                 groups=groups,
+                upsample=draw(st.sampled_from(((1, 1), (1, 1), (2, 2), (3, 2)))),
+                end_padding=draw(st.sampled_from(((0, 0), (0, 0), (1, 0), (2, 1)))),
                 weight_bits=8,
             )
         )

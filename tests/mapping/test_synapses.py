@@ -112,25 +112,27 @@ def _slow_shared(
         rows = [row - first for row in rows if first <= row < first + int(np.prod(grid))]
     outputs = {row // int(np.prod(grid[1:])) for row in rows}
     if isinstance(node, Conv2d):
-        kernel, stride, padding, dilation, groups = (
-            node.weight.shape[2:],
-            node.stride,
-            node.padding,
-            node.dilation,
-            node.groups,
-        )
+        kernel, stride, padding, dilation = node.weight.shape[2:], node.stride, node.padding, node.dilation
+        groups, apart = node.groups, node.upsample
     else:
-        kernel, stride, padding, dilation, groups = (1, 1), (1, 1), (0, 0), (1, 1), shape[0]
+        kernel, stride, padding, dilation = (1, 1), (1, 1), (0, 0), (1, 1)
+        groups, apart = shape[0], (1, 1)
+    met = [  # the stride phases that an input can fall into
+        {(at * gap + pad) % step for at in range(step)} for gap, pad, step in zip(apart, padding, stride, strict=True)
+    ]
     of_key: dict[tuple[int, ...], int] = {}
     for channel, output, y, x in itertools.product(range(shape[0]), outputs, range(kernel[0]), range(kernel[1])):
         if channel // (shape[0] // groups) == output // (grid[0] // groups):
             key = (channel, y * dilation[0] % stride[0], x * dilation[1] % stride[1])
-            of_key[key] = of_key.get(key, 0) + 1
+            if key[1] in met[0] and key[2] in met[1]:
+                of_key[key] = of_key.get(key, 0) + 1
     mine = np.zeros(len(reach), np.int64)
     for source in np.flatnonzero(reach):
         (position,) = np.flatnonzero(pool[:, source])
         index = np.unravel_index(position, shape)
-        phase = [(int(at) + pad) % step for at, pad, step in zip(index[1:], padding, stride, strict=False)]
+        phase = [
+            (int(at) * gap + pad) % step for at, gap, pad, step in zip(index[1:], apart, padding, stride, strict=False)
+        ]
         mine[source] = of_key[(int(index[0]), *phase)] if len(shape) == 3 else of_key[(int(index[0]), 0, 0)]
     return Counter(of_key.values()), mine
 

@@ -23,7 +23,7 @@ from neurocompile.errors import InputError
 from neurocompile.ir.bounds import sent_range
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, check_fit, check_samples, interpret
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array
+from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Relu
 
 if TYPE_CHECKING:
     from neurocompile.backends.functional.plan import Plan
@@ -218,7 +218,7 @@ def _float_work(graph: Graph, events: bool) -> _Work:
         return trace if events else Trace(trace.outputs, {})
 
     sizes = {name: math.prod(graph.shape(name)) for name in graph}
-    sent = sum(sizes[name] for name in graph.of_kind(*SPIKING)) * graph.timesteps
+    sent = sum(sizes[name] for name in graph.of_kind(*SPIKING, Relu)) * graph.timesteps
     # every value of a step, and what is sent, twice while it is joined
     sample_bytes = 8 * (2 * sum(sizes.values()) + 2 * sent)
     return _Work(run, threaded=False, fixed_bytes=0, sample_bytes=sample_bytes, thread_bytes=lambda _: 0)

@@ -118,7 +118,10 @@ class Plan:
         most = sum(math.prod(self.graph.shape(name)) for name in alive) * steps * _ENCODING_BYTES
         for index, group in enumerate(self.groups):
             # sums of a pool, and the spikes of the step before, stand beside what they are made of
-            prepared = max(sum(size[source] for source in layer.sources) for layer in group)
+            prepared = max(
+                sum(size[source] for source in layer.sources) * max(product.spread for product in layer.products)
+                for layer in group
+            )
             alive |= {layer.name for layer in group} & size.keys()
             most = max(most, sum(size[name] for name in alive) + prepared)
             if not events:

@@ -12,7 +12,7 @@ import functools
 import math
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +71,15 @@ class Product:
         return {"u8 x s8": 1, "float32": 4}.get(self.weighted.arithmetic, 8)
 
     @property
+    def spread(self) -> int:
+        """How many times what a projection reads is, at most, what its convolution reads, all zeros put in."""
+        most = 1
+        for operator in self.before:
+            if isinstance(operator, _Spread):
+                most = -(-math.prod(operator.shape) // math.prod(operator.read))
+        return most
+
+    @property
     def frame_bytes(self) -> int:
         """What the weights read for one frame, as their arithmetic has it, and the sums that they give."""
         node, shape = self.projection.weighted, self.projection.source_shape
@@ -78,7 +87,7 @@ class Product:
             if operator is node:
                 break
             shape = operator.output_shape(shape)
-        read, sums = math.prod(shape), math.prod(node.output_shape(shape))
+        read, sums = math.prod(shape) * self.spread, math.prod(node.output_shape(shape))
         if isinstance(node, Conv2d) and self.itemsize == 8:
             # torch's float64 and NumPy's int64 lay out all windows side by side
             read += math.prod(node.weight.shape[1:]) * node.groups * sums // len(node.weight)
@@ -127,10 +136,14 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
     low, high = ends
     before: list[Operator] = []
     after: list[Operator] = []
-    shape = projection.source_shape
+    weights, shape = projection.weighted, projection.source_shape
     for node in projection.operators:
         if node is projection.weighted:
             source_shape, before, after = shape, after, []
+            if isinstance(weights, Conv2d) and weights.spreads:
+                spread = _Spread(weights, shape)
+                source_shape, before = spread.shape, [*before, spread]
+                weights = replace(weights, padding=(0, 0), upsample=(1, 1), end_padding=(0, 0))
         elif isinstance(node, SumPool2d):
             low, high = (end * node.kernel[0] * node.kernel[1] for end in (low, high))
             after.append(_Pool(node, getattr(torch, narrowest(low, high).name)))
@@ -139,7 +152,7 @@ def _product(projection: Projection, ends: tuple[int, int], most: int) -> Produc
             after.append(_Move(shape))
         elif isinstance(node, PadChannels):
             after.append(_Pad(node))
-    weighted, reason = _choose(projection.weighted, source_shape, low, high, most)
+    weighted, reason = _choose(weights, source_shape, low, high, most)
     why = f"inputs {low}..{high}, sums within {most:,}{reason}"
     return Product(projection, tuple(before), weighted, tuple(after), why, most)
 
@@ -343,6 +356,31 @@ def channels_second(frames: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class _Spread:
+    """The input of a convolution with all of its zeros: between its values, and around them. What is left to do is an
+    ordinary convolution without padding. ``read``: the shape of the input."""
+
+    node: Conv2d
+    read: Shape
+
+    @property
+    def shape(self) -> Shape:
+        channels, *sizes = self.node.spread(self.read)
+        return (channels, *(size + 2 * padding for size, padding in zip(sizes, self.node.padding, strict=True)))
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        channels, height, width = self.shape
+        (pad_h, pad_w), (down, right) = self.node.padding, self.node.upsample
+        _, rows, columns = self.read
+        whole = torch.zeros((len(frames), height, width, channels), dtype=frames.dtype, device="cpu")
+        inner = whole[
+            :, pad_h : pad_h + down * (rows - 1) + 1 : down, pad_w : pad_w + right * (columns - 1) + 1 : right
+        ]
+        inner.copy_(frames.permute(0, 2, 3, 1))
+        return as_image(whole)
+
+
+@dataclass(frozen=True)
 class _Move:
     """The same values, row-major, in another shape."""
 
@@ -511,8 +549,10 @@ def fast_linear(node: Any, *inputs: Array) -> Array:
     """As ``ir.interpret.linear`` for floats, convolutions by torch, which may add in another order."""
     if isinstance(node, Conv2d) and inputs[0].dtype.kind == "f":
         x = torch.from_numpy(np.ascontiguousarray(inputs[0]))
-        weight = torch.tensor(node.weight, dtype=x.dtype, device="cpu")
-        y: Array = functional.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.groups).numpy()
+        weight, padding = torch.tensor(node.weight, dtype=x.dtype, device="cpu"), node.padding
+        if node.spreads:
+            x, padding = _Spread(node, inputs[0].shape[1:])(x).contiguous(), (0, 0)
+        y: Array = functional.conv2d(x, weight, None, node.stride, padding, node.dilation, node.groups).numpy()
         y = y * (1 << node.weight_exponent)
         return y if node.bias is None else y + node.bias[:, None, None]
     return linear(node, *inputs)

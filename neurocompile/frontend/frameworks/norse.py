@@ -20,7 +20,7 @@ from neurocompile.frontend.cells import Call, Cell, Handler
 from neurocompile.frontend.frameworks.reading import arguments, exact, membrane, parameter, refusals
 from neurocompile.ir.nodes import Neuron, Readout, Shape
 
-_STEPS = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc", "adjoint")
+_STEPS = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc")
 
 
 class VoltageState(NamedTuple):

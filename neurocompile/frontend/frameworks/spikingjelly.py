@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from neurocompile.errors import GraphError
@@ -163,6 +164,46 @@ def _voting(call: Call) -> Any:
     return functional.linear(x, weight)
 
 
+def _linear_recurrent(call: Call) -> Any:
+    """LinearRecurrentContainer: ``y = sub_module(rc(cat(x, y)))``, with the weights of x and of y apart."""
+    module: Any = call.module
+    (x,) = arguments(call, "x_seq" if module.step_mode == "m" else "x")
+    inputs, weight = module.rc.out_features, module.rc.weight
+
+    def step(now: Tensor) -> Tensor:
+        if module.y is None or type(module.y) is Tensor:  # the latter: left by a run
+            module.y = torch.zeros(now.shape[0], module.sub_module_out_features)
+        with call.named(f"{call.path}.rc"):
+            current = functional.linear(now, weight[:, :inputs], module.rc.bias)
+        with call.named(f"{call.path}.rc.before"):
+            back = functional.linear(module.y, weight[:, inputs:])
+        with call.named(f"{call.path}.rc.sum"):
+            current = current + back
+        module.y = module.sub_module(current)
+        return module.y  # type: ignore[no-any-return]
+
+    return torch.stack([step(now) for now in x]) if module.step_mode == "m" else step(x)
+
+
+def _element_wise_recurrent(call: Call) -> Any:
+    """ElementWiseRecurrentContainer is followed, but without what a run has left."""
+    module: Any = call.module
+    if type(module.y) is Tensor:
+        module.y = None
+    return type(module).forward(module, *call.args, **call.kwargs)
+
+
+def _time_last(call: Call) -> Any:
+    """TLastSeqToANNContainer: stateless layers at every step of (N, ..., T)."""
+    module: Any = call.module
+    (x,) = arguments(call, "x_seq")
+    steps = x.movedim(-1, 0)
+    y = steps.flatten(0, 1)
+    for part in module:
+        y = part(y)
+    return y.unflatten(0, tuple(steps.shape[:2])).movedim(0, -1)
+
+
 def _dropout(call: Call) -> Any:
     return call.args[0]
 
@@ -203,6 +244,9 @@ TABLE: dict[str, Handler] = {
     # these two are LIFNode but for what training needs
     f"{_NEURON}.online_learning.OTTTLIFNode": _neuron(leaky),
     f"{_NEURON}.online_learning.SLTTLIFNode": _neuron(leaky),
+    f"{_LAYER}.container.TLastSeqToANNContainer": _time_last,
+    f"{_LAYER}.container.LinearRecurrentContainer": _linear_recurrent,
+    f"{_LAYER}.container.ElementWiseRecurrentContainer": _element_wise_recurrent,
     f"{_LAYER}.misc.VotingLayer": _voting,
     f"{_LAYER}.misc.Delay": _delay,
     f"{_LAYER}.dropout.Dropout": _dropout,

@@ -41,7 +41,8 @@ def _check_weight_bits(node: Conv2d | Linear | Scale) -> None:
 class Conv2d(Node):
     """Cross-correlation, as torch's: ``y[o] = bias[o] + sum_i weight[o, i] * x[i]``, zero padding.
 
-    ``weight``: (out_channels, in_channels / groups, kernel_height, kernel_width); ``bias``: (out_channels,).
+    ``weight``: (out_channels, in_channels / groups, kernel_height, kernel_width); ``bias``: (out_channels,). The values
+    of x lie ``upsample`` apart, with zeros between them; the lower and right ends are padded by ``end_padding`` more.
     At the integer stage ``weight_bits`` is declared, and the sum is multiplied by ``2**weight_exponent``: the weights
     of one projection may count for more than those of another that meets it in a soma. So in ``Linear`` and ``Scale``.
     """
@@ -52,6 +53,8 @@ class Conv2d(Node):
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    upsample: Pair = (1, 1)
+    end_padding: Pair = (0, 0)
     weight_bits: int | None = None
     weight_exponent: int = 0
 
@@ -59,13 +62,23 @@ class Conv2d(Node):
         super().__post_init__()
         _check_weights(self, "out_channels, in_channels / groups, kernel_height, kernel_width")
         _check_weight_bits(self)
-        check_pairs(self, 1, "stride", "dilation")
-        check_pairs(self, 0, "padding")
+        check_pairs(self, 1, "stride", "dilation", "upsample")
+        check_pairs(self, 0, "padding", "end_padding")
         if self.groups < 1:
             raise GraphError(f"Conv2d.groups is {self.groups}; it must be at least 1")
 
+    @property
+    def spreads(self) -> bool:
+        """Whether windows see more than the input and its padding on all sides."""
+        return self.upsample != (1, 1) or any(self.end_padding)
+
+    def spread(self, shape: Shape) -> Shape:
+        """The shape of the input once its values lie ``upsample`` apart, with the zeros at its end."""
+        sizes = zip(shape[1:], self.upsample, self.end_padding, strict=True)
+        return (shape[0], *((size - 1) * apart + 1 + extra for size, apart, extra in sizes))
+
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = spatial(self, inputs[0])
+        channels, height, width = self.spread(spatial(self, inputs[0]))
         out, per_group, kernel_h, kernel_w = self.weight.shape
         if out % self.groups:
             raise GraphError(f"Conv2d: {out} output channels cannot be divided into {self.groups} groups")
@@ -228,6 +241,12 @@ class MaxPool2d(Node):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels, height, width = spatial(self, inputs[0])
+        for size, dilation, padding in zip((height, width), self.dilation, self.padding, strict=True):
+            if padding and dilation > size:
+                raise GraphError(
+                    f"MaxPool2d: dilation {self.dilation} goes beyond inputs {inputs[0]}, so that a window may lie "
+                    f"in the padding {self.padding} alone; use a smaller dilation or no padding"
+                )
         return (
             channels,
             window(self, height, self.kernel[0], self.stride[0], self.padding[0], self.dilation[0]),

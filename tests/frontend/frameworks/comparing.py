@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from neurocompile.frontend.agreement import check
 from neurocompile.frontend.presentation import Imported, from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret, linear
@@ -57,6 +58,8 @@ class Example:
     #: whether the framework's numbers do not round
     exact: bool = True
     whole: Callable[[Any], bool] = lambda _: False
+    #: from what ``run`` returns, the result of the network's readout, (N, ...)
+    answer: Callable[[Any], Tensor] | None = None
 
     def samples(self) -> Array:
         """(N, *shape) or (N, T, *shape)."""
@@ -99,18 +102,16 @@ def imported(example: Example) -> Imported:
     return from_module(example.model, shape, example.timesteps, "generated", batch=tuple(example.x.shape))
 
 
-def compare(example: Example, tally: Tally) -> Graph:
-    """The imported graph, whose layers gave what the framework's gave. Fails where one did not."""
+def compare(example: Example, tally: Tally, *, checked: bool = False) -> Graph:
+    """The imported graph, whose layers gave what the framework's gave. Fails where one did not. ``checked``: the
+    package comes to the same end when it compares the two itself."""
     ours = imported(example)
     graph = ours.graph
-    series, _ = framework_series(example)
+    series, returned = framework_series(example)
     # spikes that are multiplied by a factor count as spikes: the factor is a node of its own
     spikes = {name: np.sign(values) for name, values in series.items()}
     samples = example.samples()
     trace = interpret(graph, samples)
-    for name in set(graph.outputs) & set(graph.of_kind(Readout)) & set(series):
-        if all(np.array_equal(trace.events[each], spikes[each]) for each in graph.of_kind(Neuron)):
-            np.testing.assert_allclose(trace.outputs[name], series[name][:, -1], rtol=1e-5, atol=1e-5, err_msg=name)
     neurons = set(graph.of_kind(Neuron))
     assert neurons <= set(spikes), f"{neurons - set(spikes)} are no layers of the network"
     assert neurons, "no layer of neurons was found"
@@ -120,6 +121,15 @@ def compare(example: Example, tally: Tally) -> Graph:
         tally.fired += int((spikes[name] != 0).sum())
         tally.kinds.add(type(example.model.get_submodule(name)).__name__)
     if all(np.array_equal(trace.events[name], spikes[name]) for name in neurons):
+        if checked:
+            assert check(ours, samples) is None
+        readouts = [name for name in graph.outputs if isinstance(graph.node(name), Readout)]
+        expected = {name: series[name][:, -1] for name in readouts if name in series}
+        if example.answer is not None:
+            (name,) = readouts
+            expected = {name: example.answer(returned).double().numpy()}
+        for name, values in expected.items():
+            np.testing.assert_allclose(trace.outputs[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
         return graph
     assert not example.exact, differences(graph, trace.events, spikes)
     tally.differing += at_the_threshold(graph, samples, {name: spikes[name] for name in neurons})

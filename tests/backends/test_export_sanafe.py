@@ -1,0 +1,371 @@
+"""SANA-FE's files: the same spikes and outputs in a reading of its rules, and in SANA-FE itself where it is there."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from neurocompile.backends.export import sanafe as writer
+from neurocompile.backends.export.sanafe import spike_trains, write_sanafe
+from neurocompile.backends.export.synapses import synapses
+from neurocompile.driver import compile_graph
+from neurocompile.errors import CapacityError, GraphError
+from neurocompile.hardware.target import load_target
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.interpret import interpret
+from neurocompile.ir.nodes import (
+    Add,
+    Array,
+    Conv2d,
+    DirectEncoder,
+    Flatten,
+    Input,
+    Linear,
+    Neuron,
+    PoissonEncoder,
+    Readout,
+    SumPool2d,
+    Threshold,
+)
+from neurocompile.ir.populations import populations
+from neurocompile.mapping.synapses import fan_out, full_box
+from neurocompile.program import Options, Program
+from tests.backends import sanafe_files
+from tests.networks import Builder, networks, samples_for
+from tests.passes.helpers import lif, net, quarters
+
+
+class Sayable(Builder):
+    """Networks of neurons that SANA-FE has."""
+
+    def neuron(self, source: str, *, plain: bool = False) -> str:  # noqa: ARG002
+        shape = self.shapes[source]
+        reset = self.pick("subtract", "subtract", "set", "none")
+        leaky_reset = self.pick(True, False) if reset == "subtract" else True
+        node = Neuron(
+            threshold=self.parameter(0.25, 3, shape),
+            leak=self.leak(shape),
+            bias=self.pick(np.array(0.0), self.parameter(-1, 1, shape)),
+            reset_value=self.parameter(-1, 1, shape) if reset == "set" else np.array(0.0),
+            order=self.pick("integrate_first", "integrate_first", "fire_first"),
+            compare="above" if reset == "subtract" and leaky_reset else self.pick("above", "at_or_above"),
+            reset=reset,
+            leaky_reset=leaky_reset,
+        )
+        name = self.add("neuron", node, source)
+        if self.pick(False, False, True):
+            self.bring_back(name, name)
+        return name
+
+
+@st.composite
+def programs(draw: DrawFn) -> tuple[Program, Array]:
+    """A compiled network that SANA-FE can say, and a sample for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.networks.Builder", Sayable)
+        graph = draw(networks(depth=2))
+    for name in graph.of_kind(Readout):
+        node = graph.node(name)
+        assert isinstance(node, Readout)
+        draft = graph.edit()
+        draft.replace(name, replace(node, current_leak=np.array(0.0)))
+        graph = draft.finish()
+    try:
+        program = compile_graph(graph, load_target("loihi2-sim"), options=Options(bits=draw(st.sampled_from((8, 5)))))
+        # thresholds that are equalled and subtracted come of batch norms that turn a comparison round
+    except (CapacityError, GraphError):
+        reject()
+    return program, draw(samples_for(graph, most=1))[0]
+
+
+def written(program: Program, sample: Array | None, folder: Path) -> Path:
+    """The file, with the spikes of ``sample``."""
+    path = folder / "x.yaml"
+    calibration = None if sample is None else np.asarray(sample, np.float32)[None]
+    write_sanafe(replace(program, calibration=calibration), path)
+    return path
+
+
+def expected(program: Program, sample: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(spikes (T, neurons) of each spiking population, outputs), by the interpreter."""
+    trace = interpret(program.integer, sample[None])
+    somas = {population.name for population in populations(program.integer)}
+    spikes = {name: events[0].reshape(len(events[0]), -1) for name, events in trace.events.items() if name in somas}
+    return spikes, {name: output[0].ravel() for name, output in trace.outputs.items()}
+
+
+def check(program: Program, sample: Array, spikes: list[set[Any]], potentials: Any) -> None:
+    """What was simulated is what the interpreter says, at every step of every population."""
+    wanted, outputs = expected(program, sample)
+    names = writer._Export(program).groups
+    steps = program.integer.timesteps
+    for population in populations(program.mapped):
+        group, phase = names[population.name], population.soma.phase
+        early = isinstance(population.soma, Neuron) and population.soma.order == "fire_first"
+        if isinstance(population.soma, Readout):
+            found = [potentials(phase + steps - 1, group, index) * 64 for index in range(population.neurons)]
+            np.testing.assert_array_equal(found, outputs[population.name], err_msg=group)
+            continue
+        seen = np.zeros((steps, population.neurons), np.int64)
+        for t in range(steps):
+            for other, index in spikes[phase + t - early]:
+                if other == group:
+                    seen[t, index] = 1
+        np.testing.assert_array_equal(seen, wanted[population.name], err_msg=group)
+
+
+@given(programs())
+@settings(max_examples=30)
+def test_generated_networks(case: tuple[Program, Array]) -> None:
+    program, sample = case
+    with tempfile.TemporaryDirectory() as folder:
+        document = sanafe_files.read(written(program, sample, Path(folder)))
+    spikes, potentials = sanafe_files.simulate(document, program.integer.timesteps + program.phase_steps)
+    check(program, sample, spikes, lambda t, group, index: potentials[t][group, index])
+    where = sanafe_files.mappings(document)
+    assert where.keys() == sanafe_files.neurons(document).keys()
+
+
+@given(programs())
+@settings(max_examples=30)
+def test_in_sanafe_itself(case: tuple[Program, Array]) -> None:
+    simulator = pytest.importorskip("sanafe", reason="pip install sanafe, to run the files in SANA-FE itself")
+    program, sample = case
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(written(program, sample, Path(folder)))
+        chip = simulator.load_arch(path)
+        network = simulator.load_net(path, chip)
+    board = simulator.SpikingChip(chip)
+    board.load(network)
+    steps = program.integer.timesteps + program.phase_steps
+    result = board.sim(steps, spike_trace=True, potential_trace=True)
+    spikes = [{(each.group_name, each.neuron_offset) for each in fired} for fired in result["spike_trace"]]
+    probed = readouts(program)
+    trace = result["potential_trace"]
+    check(program, sample, spikes, lambda t, group, index: trace[t][probed.index((group, index))])
+
+
+def readouts(program: Program) -> list[tuple[str, int]]:
+    names = writer._Export(program).groups
+    return [
+        (names[population.name], index)
+        for population in populations(program.mapped)
+        if isinstance(population.soma, Readout)
+        for index in range(population.neurons)
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- what is written
+
+
+def small(encoder: Any = None, *, steps: int = 3, **neuron: Any) -> Graph:
+    """conv, neuron with a skip around the next, and a readout behind both."""
+    nodes = [
+        ("input", Input(shape=(1, 4, 4)), ()),
+        ("en.coder", encoder or DirectEncoder(), ("input",)),
+        ("features.0", Conv2d(weight=quarters(2, 1, 3, 3), padding=(1, 1)), ("en.coder",)),
+        ("features_1", lif(**neuron), ("features.0",)),
+        ("second", Conv2d(weight=quarters(2, 2, 3, 3, seed=2), padding=(1, 1)), ("features_1",)),
+        ("features.1", lif(0.5), ("second",)),
+        ("sum", Add(), ("features.1", "features_1")),
+        ("flatten", Flatten(), ("sum",)),
+        ("linear", Linear(weight=quarters(3, 32, seed=3)), ("flatten",)),
+        ("2", Readout(bias=np.array(0.25)), ("linear",)),
+    ]
+    return Graph("a net", "traced", steps, nodes, ("2",))
+
+
+def compiled(graph: Graph, target: str = "loihi2-sim", **options: Any) -> Program:
+    return compile_graph(graph, load_target(target), options=Options(**options))
+
+
+def test_the_notes_say_how_to_run_it(tmp_path: Path) -> None:
+    program = compiled(small())
+    notes = write_sanafe(program, tmp_path / "x.yaml")
+    text = "\n".join(notes)
+    assert "simulate 6 time steps for one sample, and reset the chip between samples" in text
+    assert "(features_1 1, features_1_2 2, n2 3)" in text
+    assert "no sample came with the program, so en_coder is silent" in text
+    assert "names of groups have no dots: en.coder is en_coder, features.1 is features_1_2, 2 is n2" in text
+    assert "static power is not in the file" in text
+    assert not any("unknown" in note for note in notes)
+    with_sample = replace(program, calibration=np.full((1, 1, 4, 4), 0.5, np.float32))
+    assert "the spikes of en_coder are those of the first calibration sample" in write_sanafe(
+        with_sample, tmp_path / "y.yaml"
+    )
+    assert "spikes: [1, 1, 1]" in (tmp_path / "y.yaml").read_text()
+    assert "spikes: [1" not in (tmp_path / "x.yaml").read_text().replace("spikes: [0, 0, 1, 1, 1]", "")
+
+
+def test_the_same_program_gives_the_same_bytes(tmp_path: Path) -> None:
+    program = compiled(small())
+    for name in ("a", "b"):
+        write_sanafe(program, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_tiles_and_cores_are_those_of_the_mapping(tmp_path: Path) -> None:
+    """SANA-FE counts tiles column by column, we row by row."""
+    program = compiled(small())
+    slices = tuple(
+        replace(each, core=core, tile=core // 4) for each, core in zip(program.mapping.slices, (0, 35, 7), strict=True)
+    )
+    program = replace(program, mapping=replace(program.mapping, slices=slices))
+    write_sanafe(program, tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    where = sanafe_files.mappings(document)
+    # 4 rows and 8 columns of 4 cores: tile 8 is that of row 1, column 0, and tile 1 that of row 0, column 1
+    assert [where[name, 0] for name in ("features_1", "features_1_2", "n2")] == [
+        ("0.0", "lif"), ("1.3", "lif"), ("4.3", "lif"),
+    ]  # fmt: skip
+    assert where["en_coder", 3] == ("0.4", "input[3]")
+    architecture = document["architecture"]
+    assert (architecture["attributes"]["width"], architecture["attributes"]["height"]) == (8, 4)
+    assert [tile["name"] for tile in architecture["tile"]] == ["tile[0..0]", "tile[1..31]"]
+    assert [core["name"] for core in architecture["tile"][0]["core"]] == ["core[0..3]", "host[0..0]"]
+
+
+def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
+    write_sanafe(compiled(small()), tmp_path / "x.yaml")
+    architecture = sanafe_files.read(tmp_path / "x.yaml")["architecture"]
+    tile = architecture["tile"][1]
+    assert tile["attributes"]["energy_east_hop"] == pytest.approx(3.0e-12)
+    assert tile["attributes"]["latency_north_hop"] == pytest.approx(6.5e-9)
+    core = tile["core"][0]
+    assert core["synapse"][0]["attributes"]["energy_process_spike"] == pytest.approx(23.6e-12)
+    soma = core["soma"][0]["attributes"]
+    assert soma["energy_access_neuron"] == pytest.approx(52e-12)
+    assert soma["energy_access_neuron"] + soma["energy_update_neuron"] == pytest.approx(81e-12)
+    assert core["attributes"]["max_neurons_supported"] == 8192
+    assert architecture["attributes"]["sync_model"] == "table"
+    assert architecture["attributes"]["latency_sync"].keys() >= {1}
+
+
+def test_a_chip_without_a_mesh_and_with_unknown_numbers(tmp_path: Path) -> None:
+    program = compiled(small(), "reference")
+    notes = write_sanafe(program, tmp_path / "x.yaml")
+    architecture = sanafe_files.read(tmp_path / "x.yaml")["architecture"]
+    assert (architecture["attributes"]["width"], len(architecture["tile"])) == (1, 1)
+    assert architecture["attributes"]["latency_sync"] == 0.0
+    assert architecture["tile"][0]["core"][0]["attributes"]["max_neurons_supported"] == 67
+    assert any(re.fullmatch(r"events\.\w+\.time_ns is unknown in \S+ and counts as 0 in the file", n) for n in notes)
+
+
+def test_signed_inputs_take_a_plane_for_each_bit_or_sign() -> None:
+    program = compiled(small(DirectEncoder(limit=1.0)))
+    trains = spike_trains(program, np.array([-1.0, 0.5, 0.25, 0.0] * 4).reshape(1, 4, 4))["en_coder"]
+    node = program.integer.node("en.coder")
+    assert isinstance(node, DirectEncoder)
+    weights = np.array([1 << bit for bit in range(len(trains) // 16)])
+    weights[-1] *= -1
+    values = (trains.reshape(-1, 16, 3)[:, :, 0] * weights[:, None]).sum(axis=0)
+    assert node.scale is not None
+    np.testing.assert_array_equal(values[:4], np.rint(np.array([-1.0, 0.5, 0.25, 0.0]) * node.scale))
+    program = compiled(small(PoissonEncoder()))
+    trains = spike_trains(program, np.array([-1.0, 1.0, 0.0, 1.0] * 4).reshape(1, 4, 4))["en_coder"]
+    assert trains.shape == (32, 3)
+    assert trains[:4, 0].tolist() == [False, True, False, True]
+    assert trains[16:20, 0].tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("name", ["second", "linear"])
+def test_every_structural_synapse_is_listed(name: str) -> None:
+    for population in populations(compiled(small()).mapped):
+        for projection in population.projections:
+            sources, targets, weights = synapses(projection)
+            assert len(sources) == fan_out(projection, full_box(population.shape)).sum()
+            dense = np.zeros((math.prod(projection.source_shape), population.neurons), np.int64)
+            dense[sources, targets] = weights
+            units = np.eye(len(dense), dtype=np.int64).reshape(len(dense), *projection.source_shape)
+            np.testing.assert_array_equal(dense, projection.apply(units).reshape(len(dense), -1))
+    assert name
+
+
+def test_paths_that_meet_are_one_synapse() -> None:
+    graph = Graph(
+        "n", "spiking", 1,
+        [
+            ("input", Input(shape=(1, 3, 3)), ()), ("encoder", DirectEncoder(), ("input",)),
+            ("pool", SumPool2d(kernel=(2, 2), stride=(1, 1)), ("encoder",)), ("flatten", Flatten(), ("pool",)),
+            ("linear", Linear(weight=np.arange(1, 5).reshape(1, 4)), ("flatten",)),
+            ("out", Readout(), ("linear",)),
+        ],
+        ("out",),
+    )  # fmt: skip
+    ((projection,),) = [population.projections for population in populations(graph)]
+    sources, targets, weights = synapses(projection)
+    assert sources.tolist() == list(range(9))
+    assert set(targets.tolist()) == {0}
+    assert weights.tolist() == [1, 3, 2, 4, 10, 6, 3, 7, 4]
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"spikes": "signed"}, r"features_1: sends signed spikes, which SANA-FE cannot say; train it with binary ones"),
+        ({"spikes": "graded"}, r"features_1: sends graded spikes"),
+        ({"current_leak": np.array(0.5)}, r"features_1: has a synaptic current that decays"),
+        ({"single_spike": True}, r"features_1: fires at most once"),
+        (
+            {"compare": "at_or_above", "leak": np.array(0.5)},
+            r"features_1: fires at its threshold, subtracts it and lets",
+        ),
+    ],
+)
+def test_what_sanafe_cannot_say(change: dict[str, Any], match: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=match):
+        write_sanafe(compiled(small(**change)), tmp_path / "x.yaml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_synapses_and_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = compiled(small())
+    monkeypatch.setattr(writer, "MOST_SYNAPSES", 100)
+    with pytest.raises(GraphError, match=r"second: 400 synapses, 792 in all, limit 100: SANA-FE has one line for each"):
+        write_sanafe(program, tmp_path / "x.yaml")
+    monkeypatch.undo()
+    monkeypatch.setattr(writer, "MOST_STEPS", 2)
+    late = compiled(small(order="fire_first"))
+    write_sanafe(program, tmp_path / "x.yaml")
+    with pytest.raises(GraphError, match=r"2: its projection linear\S* takes 3 time steps, limit 2, which SANA-FE"):
+        write_sanafe(late, tmp_path / "y.yaml")
+    assert not (tmp_path / "y.yaml").exists()
+    monkeypatch.setattr(writer, "MOST_STEPS", 1)
+    with pytest.raises(
+        GraphError, match=r"2: its projection linear\S* takes 2 time steps, limit 1, which SANA-FE cannot"
+    ):
+        write_sanafe(program, tmp_path / "x.yaml")
+
+
+def test_states_that_are_too_wide(tmp_path: Path) -> None:
+    program = compiled(small())
+    draft = program.integer.edit()
+    for name in program.integer.of_kind(Neuron):
+        node = program.integer.node(name)
+        assert isinstance(node, Neuron)
+        assert node.fixed is not None
+        draft.replace(name, replace(node, fixed=replace(node.fixed, state_bits=40)))
+    with pytest.raises(GraphError, match=r"features_1: has states of 40 bits, limit 32"):
+        write_sanafe(replace(program, integer=draft.finish()), tmp_path / "x.yaml")
+
+
+def test_one_step_networks_are_stateless(tmp_path: Path) -> None:
+    program = compiled(net(("w", Linear(weight=quarters(3, 2)), ("direct",)), ("out", lif(0.5), ("w",)), steps=1))
+    assert program.integer.of_kind(Threshold)
+    write_sanafe(program, tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    assert sanafe_files.mappings(document)["out", 0] == ("0.0", "stateless")
+    assert {each["leak_decay"] for each in sanafe_files.neurons(document).values() if "leak_decay" in each} == {0.0}
