@@ -420,7 +420,7 @@ def test_a_hook_shows_in_the_comparison() -> None:
 
 def test_a_network_that_cannot_be_run_or_is_too_large_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     found = imported(Net(Net.step))
-    monkeypatch.setattr(found.module, "written", lambda net, x: net.step(x.view(2, 6)))
+    monkeypatch.setattr(found.module, "written", lambda net, x: net.step(x.view(3, 6)))
     note = check(found, np.ones((3, 6)))
     assert note is not None
     assert note.startswith("the network could not be run on 3 samples to compare it")
