@@ -1,7 +1,7 @@
 """Runs a netx file with lava-dl's own loader in Lava: ``python -m tests.backends.netx_runner net.net in.npz out.npz``.
 
-``in.npz`` has ``events`` (samples, steps, *shape, channels first), or ``bias`` (*shape) for an input layer with neurons,
-``message_bits`` and ``offset``. ``out.npz`` gets the spikes of every layer, (steps + depth, neurons) as Lava orders
+``in.npz`` has ``events`` (samples, steps, *shape, channels first), or ``bias`` (*shape) where the input layer has
+neurons, ``message_bits`` and ``offset``. ``out.npz`` gets the spikes of every layer, (steps + depth, neurons) as Lava orders
 them with channels first, and ``membrane``, the last layer's after its last step.
 """
 

@@ -33,7 +33,7 @@ def tiny():
 class Unknown(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv, self.pool, self.act = nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.ReLU()
+        self.conv, self.pool, self.act = nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.GELU()
         self.rnn, self.last = nn.LSTM(12, 12), nn.Linear(12, 2)
     def forward(self, x):
         return self.last(self.rnn(self.act(self.pool(self.conv(x))).flatten(1)))

@@ -180,8 +180,7 @@ def test_layers_that_are_not_supported_are_all_named(cli: Cli) -> None:
 
     torch.save(Unknown().state_dict(), "u.pt")
     cli("build", "u.pt", "--model", "usernets:Unknown", *FROM_STATE).refused(
-        "pool (MaxPool2d; use AvgPool2d)",
-        "act (ReLU; use neurocompile.snn.LIF",
+        "act (GELU; use neurocompile.snn.LIF",
         "rnn (LSTM; use neurocompile.snn.Recurrent",
     )
 

@@ -228,7 +228,7 @@ def test_functions(name: str) -> None:
         (nn.AdaptiveAvgPool2d(1), (6,), ("1 (AdaptiveAvgPool2d", "(2, 6)")),
         (nn.BatchNorm2d(3), (2, 6, 6), ("1: ", "(3,)", "(2,)")),
         (snn.LIF(torch.ones(3)), (2, 6, 6), ("1", "(3,)")),
-        (nn.MaxPool2d(2), (2, 6, 6), ("MaxPool2d", "AvgPool2d")),
+        (nn.LayerNorm(6), (2, 6, 6), ("1 (LayerNorm", "BatchNorm")),
         (nn.LSTM(6, 6), (6,), ("LSTM",)),
     ],
 )

@@ -17,7 +17,20 @@ from neurocompile.errors import GraphError
 from neurocompile.frontend.agreement import check, compare
 from neurocompile.frontend.presentation import Imported, Layout, from_module
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import SPIKING, Add, AvgPool2d, BatchNorm, Conv2d, Neuron, Readout, Recurrent, Scale
+from neurocompile.ir.nodes import (
+    SPIKING,
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Neuron,
+    Readout,
+    Recurrent,
+    Scale,
+    SumPool2d,
+)
 
 Forward = Callable[..., Any]
 
@@ -228,6 +241,12 @@ def test_merged_and_parted_axes_residuals_and_a_mean_before_the_last_layer() -> 
         (lambda x: x + 0.25, BatchNorm),
         (lambda x: (x - torch.arange(2.0).view(1, 2, 1, 1)) / 2, Scale),
         (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1)), Conv2d),
+        (lambda x: F.adaptive_avg_pool2d(x, (8, 4)), ConvTranspose2d),
+        (lambda x: F.interpolate(x, scale_factor=2), ConvTranspose2d),
+        (lambda x: F.conv_transpose2d(x, torch.ones(2, 3, 2, 2), stride=2), ConvTranspose2d),
+        (lambda x: x[:, :, ::2, 1 - 1 :], SumPool2d),
+        (lambda x: torch.cat([x, x * 2], dim=1), Concat),
+        (lambda x: x.mean((2, 3), keepdim=True), AvgPool2d),
     ],
 )
 def test_arithmetic(function: Callable[[Tensor], Tensor], kind: type) -> None:

@@ -199,12 +199,39 @@ def adaptive(kind: type[AvgPool2d] | type[MaxPool2d], operation: str) -> Operati
         rows = tracer.recorder.shapes[value.node][1:]
         wanted = list(output_size) if isinstance(output_size, Sequence) else [output_size] * 2
         targets = [size if target is None else target for target, size in zip(wanted, rows, strict=True)]
+        if kind is AvgPool2d and all(target % size == 0 for size, target in zip(rows, targets, strict=True)):
+            return repeated(tracer, operation, x, value, (targets[0] // rows[0], targets[1] // rows[1]))
         if any(target < 1 or size % target for size, target in zip(rows, targets, strict=True)):
             raise Refusal(f"{rows} is no multiple of {tuple(targets)}; choose a size that divides it")
         kernel = (rows[0] // targets[0], rows[1] // targets[1])
         return tracer.apply(operation, kind(kernel=kernel, stride=kernel), x, value)
 
     return call
+
+
+def repeated(tracer: Tracer, operation: str, x: Symbol, value: Value, times: Pair) -> Symbol:
+    """Every value of a map as often as ``times`` says, in rows and in columns: a transposed convolution of ones."""
+    if times == (1, 1):
+        return x
+    channels = tracer.recorder.shapes[value.node][0]
+    node = ConvTranspose2d(weight=np.ones((channels, 1, *times)), stride=times, groups=channels)
+    return tracer.apply(operation, node, x, value)
+
+
+def interpolate(
+    tracer: Tracer, input: Symbol, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
+) -> Symbol:
+    x, value = maps(tracer, input, 3)
+    rows = tracer.recorder.shapes[value.node][1:]
+    if size is not None:
+        factors = [target / length for target, length in zip(pair(size), rows, strict=True)]
+    else:
+        factors = list(scale_factor) if isinstance(scale_factor, Sequence) else [scale_factor] * 2
+    if mode != "nearest" or any(factor != int(factor) or factor < 1 for factor in factors):
+        raise Refusal(
+            f"resizes {rows} by {factors} with mode {mode!r}; only 'nearest' by whole numbers can be compiled"
+        )
+    return repeated(tracer, "interpolate", x, value, (int(factors[0]), int(factors[1])))
 
 
 def relu(tracer: Tracer, input: Symbol, inplace: bool = False) -> Symbol:  # noqa: ARG001 - the result is new
