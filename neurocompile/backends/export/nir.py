@@ -24,6 +24,7 @@ from neurocompile.ir.metadata import KEY, fingerprint, to_metadata
 from neurocompile.ir.nodes import (
     Add,
     Array,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -127,6 +128,8 @@ class _Writer:
     passing: set[str] = field(default_factory=set)
     #: convolutions of images of height one, between two reshapes, and the length of their signals
     signals: dict[str, int] = field(default_factory=dict)
+    #: the NIR nodes that put the parts of a Concat in their places, whose sum it is
+    parts: dict[str, list[str]] = field(default_factory=dict)
     #: NIR nodes that what enters a node goes through first
     doors: dict[str, str] = field(default_factory=dict)
 
@@ -229,6 +232,9 @@ class _Writer:
                 problems.append(f"{name!r}: this name cannot stand in an HDF5 file, rename it")
             elif name not in self.passing:
                 try:
+                    if isinstance(self.graph.node(name), Concat):
+                        self._place_parts(name)
+                        continue
                     said = self._say(name, biases.get(name))
                 except GraphError as error:
                     problems.append(f"{name}: {error}")
@@ -243,6 +249,16 @@ class _Writer:
             raise GraphError(f"the network cannot be said in NIR: {'; '.join(problems)}")
         for words, names in unsaid.items():
             self.notes.append(f"{', '.join(names)}: {words}, which only neurocompile reads back")
+
+    def _place_parts(self, name: str) -> None:
+        start = 0
+        self.parts[name] = []
+        for source in self.graph.inputs(name):
+            shape = self.graph.shape(source)
+            part = self._free(f"{name}.{len(self.parts[name])}")
+            self.nodes[part] = self.speaker.placed(shape, start, self.graph.shape(name))
+            self.parts[name].append(part)
+            start += shape[0]
 
     def _say(self, name: str, bias: Array | None) -> Said:
         node, shape = self.graph.node(name), self.graph.shape(name)
@@ -261,6 +277,8 @@ class _Writer:
 
     def _ends(self, name: str, late: str | None = None) -> list[_End]:
         """The NIR nodes that give, in sum, what ``name`` gives."""
+        if name in self.parts:
+            return [_End(part) for part in self.parts[name]]
         if name not in self.passing:
             return [_End(name, late)]
         late = name if isinstance(self.graph.node(name), Recurrent) else late
@@ -269,10 +287,12 @@ class _Writer:
     def _add_edges(self) -> None:
         """What reads the same twice reads it through a Scale, for NIR's edges stand once. Where the one comes a step
         later, its Recurrent becomes a delay of one step."""
-        readers = [name for name in self.graph if name not in self.passing]
+        inputs = {name: self.graph.inputs(name) for name in self.graph if name not in {*self.passing, *self.parts}}
+        for name, parts in self.parts.items():
+            inputs |= {part: (source,) for part, source in zip(parts, self.graph.inputs(name), strict=True)}
         ends: dict[str, Counter[str]] = {}
-        for name in readers:
-            found = [end for source in self.graph.inputs(name) for end in self._ends(source)]
+        for name, sources in inputs.items():
+            found = [end for source in sources for end in self._ends(source)]
             counts = Counter(end.node for end in found)
             clashes = {end.late for end in found if end.late is not None and counts[end.node] > 1}
             if clashes:
@@ -290,6 +310,7 @@ class _Writer:
                     self.edges.append((source, door))
                     continue
                 scale = self._free(f"{source}.to.{name}")
-                self.nodes[scale] = self.speaker.nir.Scale(scale=np.full(self.graph.shape(source), float(count)))
+                whole = next((each for each, parts in self.parts.items() if source in parts), source)
+                self.nodes[scale] = self.speaker.nir.Scale(scale=np.full(self.graph.shape(whole), float(count)))
                 self.edges += [(source, scale), (scale, door)]
         return None
