@@ -32,6 +32,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Linear,
     Neuron,
+    Node,
     PoissonEncoder,
     Readout,
     Recurrent,
@@ -155,7 +156,7 @@ class _Writer:
     def _find_passing(self) -> None:
         for name, node in self.graph.items():
             if isinstance(node, Recurrent):
-                passes = self._leads_back(name)
+                passes = self._leads_back(name) and _axon_steps(node) is None
             elif isinstance(node, DirectEncoder):
                 passes = node.scale is None
             else:
@@ -263,15 +264,21 @@ class _Writer:
     def _say(self, name: str, bias: Array | None) -> Said:
         node, shape = self.graph.node(name), self.graph.shape(name)
         if isinstance(node, Recurrent):
-            return Said(self._one_step(shape))
+            return Said(self._delay(name))
         if name in self.signals:
             assert isinstance(node, Conv2d)
             return Said(self.speaker.convolution_of_signals(node, self.signals[name], bias))
         before = [self.graph.shape(source) for source in self.graph.inputs(name)]
         return self.speaker.say(node, before[0] if before else (), shape, bias)
 
-    def _one_step(self, shape: tuple[int, ...]) -> Any:
-        return self.speaker.nir.Delay(delay=np.full(shape, self.speaker.dt))
+    def _delay(self, recurrent: str) -> Any:
+        """The delay that ``recurrent`` is: its axons', and its own step where no cycle of NIR's says that."""
+        node = self.graph.node(recurrent)
+        axons = _axon_steps(node)
+        own = 0 if axons is not None and self._leads_back(recurrent) else 1
+        shape = self.graph.shape(recurrent)
+        steps = np.broadcast_to(per_channel(np.zeros(()) if axons is None else axons, shape) + own, shape)
+        return self.speaker.nir.Delay(delay=steps * self.speaker.dt)
 
     # -------------------------------------------------------------------------------------------------------- edges
 
@@ -298,7 +305,7 @@ class _Writer:
             if clashes:
                 for late in clashes:
                     self.passing.remove(late)
-                    self.nodes[late] = self._one_step(self.graph.shape(late))
+                    self.nodes[late] = self._delay(late)
                 return self._add_edges()
             ends[name] = counts
         for name, counts in ends.items():
@@ -314,3 +321,9 @@ class _Writer:
                 self.nodes[scale] = self.speaker.nir.Scale(scale=np.full(self.graph.shape(whole), float(count)))
                 self.edges += [(source, scale), (scale, door)]
         return None
+
+
+def _axon_steps(node: Node) -> Array | None:
+    """The delays of a Recurrent's axons beyond its one step, if it has any."""
+    steps: Array | None = getattr(node, "axon_steps", None)
+    return steps

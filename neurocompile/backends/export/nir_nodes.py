@@ -91,6 +91,8 @@ class Speaker:
                 if end >= start and (*before[:start], math.prod(before[start : end + 1]), *before[end + 1 :]) == after:
                     return Said(nir.Flatten(input_type=np.array(before), start_dim=start, end_dim=end))
             raise GraphError(f"NIR has no node for a Reshape of {before} to {after}, only for joining axes (Flatten)")
+        if node.kind == "PadChannels":
+            return Said(self.placed(before, getattr(node, "before", 0), after))
         raise GraphError(f"NIR has no node for a {node.kind}")
 
     def placed(self, part: Shape, start: int, whole: Shape) -> Any:
@@ -187,7 +189,11 @@ def _unsaid(node: Soma) -> tuple[str, ...]:
     words = []
     if isinstance(node, Neuron):
         if node.reset == "subtract":
-            words.append(f"resets by subtraction{'' if node.leaky_reset else ', after the leak'}")
+            words.append("resets by subtraction")
+        if not node.leaky_reset:
+            words.append("resets in the next step")
+        if getattr(node, "membrane_min", None) is not None:
+            words.append("has a lowest membrane")
         if node.reset == "none":
             words.append("is not reset")
         if node.reset == "set" and node.reset_value.any():
