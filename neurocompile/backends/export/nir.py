@@ -156,7 +156,7 @@ class _Writer:
     def _find_passing(self) -> None:
         for name, node in self.graph.items():
             if isinstance(node, Recurrent):
-                passes = self._leads_back(name) and _axon_steps(node) is None
+                passes = self._leads_back(name) and bool((_late_steps(node) == 1).all())
             elif isinstance(node, DirectEncoder):
                 passes = node.scale is None
             else:
@@ -264,21 +264,18 @@ class _Writer:
     def _say(self, name: str, bias: Array | None) -> Said:
         node, shape = self.graph.node(name), self.graph.shape(name)
         if isinstance(node, Recurrent):
-            return Said(self._delay(name))
+            return Said(self._delay(name, closes_cycle=self._leads_back(name)))
         if name in self.signals:
             assert isinstance(node, Conv2d)
             return Said(self.speaker.convolution_of_signals(node, self.signals[name], bias))
         before = [self.graph.shape(source) for source in self.graph.inputs(name)]
         return self.speaker.say(node, before[0] if before else (), shape, bias)
 
-    def _delay(self, recurrent: str) -> Any:
-        """The delay that ``recurrent`` is: its axons', and its own step where no cycle of NIR's says that."""
-        node = self.graph.node(recurrent)
-        axons = _axon_steps(node)
-        own = 0 if axons is not None and self._leads_back(recurrent) else 1
+    def _delay(self, recurrent: str, *, closes_cycle: bool) -> Any:
+        """The delay that ``recurrent`` is, less the step that a cycle of NIR's takes (see the importer)."""
         shape = self.graph.shape(recurrent)
-        steps = np.broadcast_to(per_channel(np.zeros(()) if axons is None else axons, shape) + own, shape)
-        return self.speaker.nir.Delay(delay=steps * self.speaker.dt)
+        steps = per_channel(_late_steps(self.graph.node(recurrent)), shape) - closes_cycle
+        return self.speaker.nir.Delay(delay=np.broadcast_to(np.maximum(steps, 0), shape) * self.speaker.dt)
 
     # -------------------------------------------------------------------------------------------------------- edges
 
@@ -305,7 +302,7 @@ class _Writer:
             if clashes:
                 for late in clashes:
                     self.passing.remove(late)
-                    self.nodes[late] = self._delay(late)
+                    self.nodes[late] = self._delay(late, closes_cycle=False)
                 return self._add_edges()
             ends[name] = counts
         for name, counts in ends.items():
@@ -323,7 +320,8 @@ class _Writer:
         return None
 
 
-def _axon_steps(node: Node) -> Array | None:
-    """The delays of a Recurrent's axons beyond its one step, if it has any."""
-    steps: Array | None = getattr(node, "axon_steps", None)
+def _late_steps(node: Node) -> Array:
+    """How many steps the spikes take that a Recurrent brings: one for all, one per channel, or one per neuron."""
+    axons: Array | None = getattr(node, "axon_steps", None)
+    steps: Array = np.asarray(getattr(node, "steps", 1) + (np.int64(0) if axons is None else axons.astype(np.int64)))
     return steps
