@@ -24,6 +24,7 @@ from neurocompile.ir.metadata import KEY, fingerprint, to_metadata
 from neurocompile.ir.nodes import (
     Add,
     Array,
+    Concat,
     Conv2d,
     DirectEncoder,
     Dropout,
@@ -31,6 +32,7 @@ from neurocompile.ir.nodes import (
     Identity,
     Linear,
     Neuron,
+    Node,
     PoissonEncoder,
     Readout,
     Recurrent,
@@ -127,6 +129,8 @@ class _Writer:
     passing: set[str] = field(default_factory=set)
     #: convolutions of images of height one, between two reshapes, and the length of their signals
     signals: dict[str, int] = field(default_factory=dict)
+    #: the NIR nodes that put the parts of a Concat in their places, whose sum it is
+    parts: dict[str, list[str]] = field(default_factory=dict)
     #: NIR nodes that what enters a node goes through first
     doors: dict[str, str] = field(default_factory=dict)
 
@@ -152,7 +156,7 @@ class _Writer:
     def _find_passing(self) -> None:
         for name, node in self.graph.items():
             if isinstance(node, Recurrent):
-                passes = self._leads_back(name)
+                passes = self._leads_back(name) and bool((_late_steps(node) == 1).all())
             elif isinstance(node, DirectEncoder):
                 passes = node.scale is None
             else:
@@ -229,6 +233,9 @@ class _Writer:
                 problems.append(f"{name!r}: this name cannot stand in an HDF5 file, rename it")
             elif name not in self.passing:
                 try:
+                    if isinstance(self.graph.node(name), Concat):
+                        self._place_parts(name)
+                        continue
                     said = self._say(name, biases.get(name))
                 except GraphError as error:
                     problems.append(f"{name}: {error}")
@@ -244,23 +251,38 @@ class _Writer:
         for words, names in unsaid.items():
             self.notes.append(f"{', '.join(names)}: {words}, which only neurocompile reads back")
 
+    def _place_parts(self, name: str) -> None:
+        start = 0
+        self.parts[name] = []
+        for source in self.graph.inputs(name):
+            shape = self.graph.shape(source)
+            part = self._free(f"{name}.{len(self.parts[name])}")
+            self.nodes[part] = self.speaker.placed(shape, start, self.graph.shape(name))
+            self.parts[name].append(part)
+            start += shape[0]
+
     def _say(self, name: str, bias: Array | None) -> Said:
         node, shape = self.graph.node(name), self.graph.shape(name)
         if isinstance(node, Recurrent):
-            return Said(self._one_step(shape))
+            return Said(self._delay(name, closes_cycle=self._leads_back(name)))
         if name in self.signals:
             assert isinstance(node, Conv2d)
             return Said(self.speaker.convolution_of_signals(node, self.signals[name], bias))
         before = [self.graph.shape(source) for source in self.graph.inputs(name)]
         return self.speaker.say(node, before[0] if before else (), shape, bias)
 
-    def _one_step(self, shape: tuple[int, ...]) -> Any:
-        return self.speaker.nir.Delay(delay=np.full(shape, self.speaker.dt))
+    def _delay(self, recurrent: str, *, closes_cycle: bool) -> Any:
+        """The delay that ``recurrent`` is, less the step that a cycle of NIR's takes (see the importer)."""
+        shape = self.graph.shape(recurrent)
+        steps = per_channel(_late_steps(self.graph.node(recurrent)), shape) - closes_cycle
+        return self.speaker.nir.Delay(delay=np.broadcast_to(np.maximum(steps, 0), shape) * self.speaker.dt)
 
     # -------------------------------------------------------------------------------------------------------- edges
 
     def _ends(self, name: str, late: str | None = None) -> list[_End]:
         """The NIR nodes that give, in sum, what ``name`` gives."""
+        if name in self.parts:
+            return [_End(part) for part in self.parts[name]]
         if name not in self.passing:
             return [_End(name, late)]
         late = name if isinstance(self.graph.node(name), Recurrent) else late
@@ -269,16 +291,18 @@ class _Writer:
     def _add_edges(self) -> None:
         """What reads the same twice reads it through a Scale, for NIR's edges stand once. Where the one comes a step
         later, its Recurrent becomes a delay of one step."""
-        readers = [name for name in self.graph if name not in self.passing]
+        inputs = {name: self.graph.inputs(name) for name in self.graph if name not in {*self.passing, *self.parts}}
+        for name, parts in self.parts.items():
+            inputs |= {part: (source,) for part, source in zip(parts, self.graph.inputs(name), strict=True)}
         ends: dict[str, Counter[str]] = {}
-        for name in readers:
-            found = [end for source in self.graph.inputs(name) for end in self._ends(source)]
+        for name, sources in inputs.items():
+            found = [end for source in sources for end in self._ends(source)]
             counts = Counter(end.node for end in found)
             clashes = {end.late for end in found if end.late is not None and counts[end.node] > 1}
             if clashes:
                 for late in clashes:
                     self.passing.remove(late)
-                    self.nodes[late] = self._one_step(self.graph.shape(late))
+                    self.nodes[late] = self._delay(late, closes_cycle=False)
                 return self._add_edges()
             ends[name] = counts
         for name, counts in ends.items():
@@ -290,6 +314,14 @@ class _Writer:
                     self.edges.append((source, door))
                     continue
                 scale = self._free(f"{source}.to.{name}")
-                self.nodes[scale] = self.speaker.nir.Scale(scale=np.full(self.graph.shape(source), float(count)))
+                whole = next((each for each, parts in self.parts.items() if source in parts), source)
+                self.nodes[scale] = self.speaker.nir.Scale(scale=np.full(self.graph.shape(whole), float(count)))
                 self.edges += [(source, scale), (scale, door)]
         return None
+
+
+def _late_steps(node: Node) -> Array:
+    """How many steps the spikes take that a Recurrent brings: one for all, one per channel, or one per neuron."""
+    axons: Array | None = getattr(node, "axon_steps", None)
+    steps: Array = np.asarray(getattr(node, "steps", 1) + (np.int64(0) if axons is None else axons.astype(np.int64)))
+    return steps

@@ -6,6 +6,7 @@ is ``t / 2**f``, and a leak is a fraction of one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ from neurocompile.ir.nodes import (
 
 #: NIR has no membrane that never leaks beside a current that does: so many steps stand for a time constant without end
 _ENDLESS_STEPS = 2.0**40
-#: a batch norm of a vector becomes a diagonal matrix
+#: a batch norm of a vector becomes a diagonal matrix, and so does its place in a Concat
 _LARGEST_DIAGONAL = 4096
 
 
@@ -84,9 +85,27 @@ class Speaker:
                 return Said(nir.Delay(delay=_full(node.steps, after) * self.dt))
             case Soma():
                 return self._soma(node, after)
-        if isinstance(node, (Flatten, Reshape)) and len(after) == 1:
-            return Said(nir.Flatten(input_type=np.array(before), start_dim=0, end_dim=-1))
+        if isinstance(node, (Flatten, Reshape)):
+            for start in range(len(after)):
+                end = start + len(before) - len(after)
+                if end >= start and (*before[:start], math.prod(before[start : end + 1]), *before[end + 1 :]) == after:
+                    return Said(nir.Flatten(input_type=np.array(before), start_dim=start, end_dim=end))
+            raise GraphError(f"NIR has no node for a Reshape of {before} to {after}, only for joining axes (Flatten)")
+        if node.kind == "PadChannels":
+            return Said(self.placed(before, getattr(node, "before", 0), after))
         raise GraphError(f"NIR has no node for a {node.kind}")
+
+    def placed(self, part: Shape, start: int, whole: Shape) -> Any:
+        """What puts a ``part`` of a Concat in its place, from channel ``start`` on, between zeros."""
+        weight = np.zeros((whole[0], part[0]))
+        weight[start : start + part[0]] = np.eye(part[0])
+        if len(part) == 3:
+            return self._convolution(Conv2d(weight=weight[:, :, None, None]), part, None)
+        if len(part) == 2:
+            return self.convolution_of_signals(Conv2d(weight=weight[:, :, None, None]), part[1], None)
+        if whole[0] > _LARGEST_DIAGONAL:
+            raise GraphError(f"NIR has no Concat, and a matrix in its place is too large for {whole}")
+        return self.nir.Linear(weight=weight)
 
     def _convolution(self, node: Conv2d, before: Shape, bias: Array | None) -> Any:
         total = _bias(node, bias)
@@ -170,7 +189,11 @@ def _unsaid(node: Soma) -> tuple[str, ...]:
     words = []
     if isinstance(node, Neuron):
         if node.reset == "subtract":
-            words.append(f"resets by subtraction{'' if node.leaky_reset else ', after the leak'}")
+            words.append("resets by subtraction")
+        if not node.leaky_reset:
+            words.append("resets in the next step")
+        if getattr(node, "membrane_min", None) is not None:
+            words.append("has a lowest membrane")
         if node.reset == "none":
             words.append("is not reset")
         if node.reset == "set" and node.reset_value.any():
