@@ -53,7 +53,7 @@ def test_it_stops_after_the_named_pass() -> None:
 
 def test_an_unknown_stop_is_refused_before_anything_runs() -> None:
     with pytest.raises(
-        InputError, match="pass 'fold' is not in the pipeline; choose one of remove_identity, stateless"
+        InputError, match="pass 'fold' is not in the pipeline; choose one of remove_identity, lower_transposed"
     ):
         PassManager((*LOWERING,)).run(GRAPH, stop_after="fold")
 
