@@ -31,7 +31,8 @@ from neurocompile.ir.nodes import (
     Shape,
     Threshold,
 )
-from neurocompile.program import Program
+from neurocompile.ir.populations import populations
+from neurocompile.program import Options, Program
 from neurocompile.verification import verify_program
 
 
@@ -190,6 +191,21 @@ def test_it_builds_and_every_engine_agrees(make: Any, timesteps: int, tmp_path: 
     again = Program.load(tmp_path / "program")
     assert again.integer.hash == program.integer.hash
     driver.retarget(program, driver.load_profile("cmos45-int32"))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_a_max_pool_stays_an_or_when_thresholds_are_calibrated(bits: int) -> None:
+    """Its threshold would otherwise make up for what the layers before it have lost."""
+    graph = one_dimensional().graph("net", 4)
+    samples = np.random.default_rng(0).normal(0.3, 0.7, size=(16, 3, 16))
+    program = driver.compile_graph(
+        graph, load_target("loihi2-sim"), calibration=samples, options=Options(bits=bits, quantizer="calibrated")
+    )
+    for population in populations(program.integer):
+        if isinstance(population.soma, Threshold):
+            (projection,) = population.projections
+            assert (population.soma.threshold >= 0).all()
+            assert (population.soma.threshold < projection.weighted.weight).all()
 
 
 def test_what_the_passes_make_of_them() -> None:

@@ -194,6 +194,10 @@ class Quantize:
     def _calibrate(self, graph: Graph, layer: Layer, plain: Population, source_scale: dict[str, float]) -> Population:
         """The population with the scale and the thresholds that suit the samples; ``plain`` where that is no better."""
         population = layer.population
+        if isinstance(population.soma, Threshold) and all(
+            np.ptp(each.weighted.weight) == 0 for each in population.projections
+        ):
+            return plain  # it counts spikes, as a max pool does: nothing is rounded, so there is nothing to make up for
         weights = Magnitudes.of(population, source_scale, self.scales)
         bits = plain.projections[0].weighted.weight_bits
         assert bits is not None

@@ -144,7 +144,7 @@ def test_without_kernels_of_bytes_it_computes_the_same(monkeypatch: pytest.Monke
 
 def test_where_float32_is_rounded_it_takes_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "byte_kernels", lambda: False)
-    monkeypatch.setattr(products, "float32_is_whole", lambda: False)
+    monkeypatch.setattr(products, "_float32_under", lambda _: False)
     assert kernels(chain(linear([[1]]), readout(), shape=(1,))) == ["float64"]
 
 

@@ -164,7 +164,7 @@ def _choose(node: Conv2d | Linear | Scale, shape: Shape, low: int, high: int, mo
         if _answers_rightly(*_geometry(node), shape, "bytes", zero_point, settings()):
             return _bytes(node, shape, zero_point), f" < 2^24; {reason}"
     for dtype, limit, power in ((torch.float32, _FLOAT32_LIMIT, 24), (torch.float64, _FLOAT64_LIMIT, 53)):
-        whole = dtype == torch.float64 or float32_is_whole()
+        whole = dtype == torch.float64 or _float32_under(settings())
         if most < limit and whole and _answers_rightly(*_geometry(node), shape, "floating", dtype, settings()):
             return _floating(node, shape, dtype), f" < 2^{power}"
     return Interpreted(node), " >= 2^53" if most >= _FLOAT64_LIMIT else "; torch's kernels answer wrongly here"
@@ -295,6 +295,12 @@ def float32_is_whole() -> bool:
         and _is_whole(functools.partial(functional.conv2d, groups=16), x, weight[:, :1])
         and _is_whole(torch.matmul, x.reshape(-1, 64), weight.reshape(-1)[:2048].reshape(64, 32))
     )
+
+
+@functools.lru_cache(maxsize=16)  # a network may have hundreds of projections, and a trial takes milliseconds
+def _float32_under(_settings: tuple[Any, ...]) -> bool:
+    """``float32_is_whole`` under the settings that torch has."""
+    return float32_is_whole()
 
 
 def _is_whole(function: Callable[..., Tensor], *arrays: Tensor) -> bool:
