@@ -264,9 +264,9 @@ def _affine(chain: Chain, call: _Call) -> None:
     chain.flatten()
     weight = _synaptic(call, call.block.synapse)
     neuron, bias = _neuron(call) if call.block.dynamics else (INTEGRATOR, None)
-    unit = 1 / (_weight_scale(call) << FRACTION_BITS)
+    chain.unit = 1 / (_weight_scale(call) << FRACTION_BITS)
     operator = linear(weight.reshape(len(weight), -1))
-    chain.layer(call.path, [(_synapse(call), operator)], replace(neuron, threshold=None), bias=bias, unit=unit)
+    chain.layer(call.path, [(_synapse(call), operator)], replace(neuron, threshold=None), bias=bias)
 
 
 def _conv(chain: Chain, call: _Call) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from neurocompile.errors import GraphError
-from neurocompile.frontend.slayer import is_slayer, read_slayer
+from neurocompile.frontend.slayer import read_slayer
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import Neuron, Readout, Shape
+from neurocompile.ir.nodes import Neuron, Shape
 from neurocompile.ir.verify import verify
 from tests.lava_dl import import_lava_dl
 

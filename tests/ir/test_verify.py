@@ -180,7 +180,7 @@ INTEGERS: list[tuple[Graph, str]] = [
     (projected(replace(DENSE, weight=np.eye(2)), stage="integer", soma=INTEGER), "op0: weight has dtype float64"),
     (projected(DENSE, stage="integer", soma=replace(INTEGER, threshold=np.array(9.0))), "out: threshold has dtype"),
     (projected(replace(DENSE, weight_bits=None), stage="integer", soma=INTEGER), "op0: weight_bits is not declared"),
-    (projected(replace(DENSE, weight_bits=2), stage="integer", soma=INTEGER), r"a weight of -3 does not fit 2 bits \(-2 to 1\)"),
+    (projected(replace(DENSE, weight_bits=2), stage="integer", soma=INTEGER), r"-3 does not fit 2 bits \(-2 to 1\)"),
     (projected(DENSE, stage="integer", soma=replace(INTEGER, fixed=None)), "out: its fixed-point format is not"),
     (
         net(
