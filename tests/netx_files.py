@@ -18,14 +18,14 @@ NEURON: dict[str, Any] = {
 }  # fmt: skip
 
 
-def dense(weight: Any, **fields: Any) -> dict[str, Any]:
+def dense(weight: Any, /, **fields: Any) -> dict[str, Any]:
     weight = np.array(weight, np.float32)
     out, features = weight.shape
     return {"type": "dense", "shape": [out], "inFeatures": features, "outFeatures": out, "weight": weight,
             "neuron": NEURON, **fields}  # fmt: skip
 
 
-def convolution(weight: Any, shape: tuple[int, ...], **fields: Any) -> dict[str, Any]:
+def convolution(weight: Any, shape: tuple[int, ...], /, **fields: Any) -> dict[str, Any]:
     weight = np.array(weight, np.float32)
     return {
         "type": "conv", "shape": shape, "inChannels": weight.shape[1], "outChannels": len(weight),

@@ -225,6 +225,11 @@ class Chain:
         self._shape = _output_shape(name, node, self._shape)
 
     def _project(self, layer: str, operators: Sequence[tuple[str, Node]]) -> None:
+        if isinstance(self._nodes[-1][1], Readout):
+            raise GraphError(
+                f"{layer}: it reads {self._end}, which integrates and never fires; give that neurons that fire, or end "
+                "the network there"
+            )
         if self._flat and len(self._shape) > 1:
             self._add(f"{layer}.flatten", Flatten(), self._end)
         self._flat = False
