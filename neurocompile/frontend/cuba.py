@@ -91,13 +91,15 @@ class Chain:
     """Layers from the input to the output, added one by one; ``finish`` gives the graph.
 
     ``names``: what nodes shall be called instead of what they are called here. ``encoder``: of the input, where nothing
-    else says it (None: spikes, 0 or 1). Every method may raise GraphError, which names the layer.
+    else says it (None: spikes, 0 or 1). ``unit``: what one of a readout's membrane is to who reads it, where that is
+    known. Every method may raise GraphError, which names the layer.
     """
 
     name: str
     timesteps: int
     names: dict[str, str] = field(default_factory=dict)
     encoder: DirectEncoder | PoissonEncoder | None = None
+    unit: float | None = None
     _nodes: list[tuple[str, Node, tuple[str, ...]]] = field(default_factory=list)
     _end: str = ""
     _shape: Shape = ()
@@ -132,12 +134,11 @@ class Chain:
         current_bias: Array | None = None,
         recurrent: Array | None = None,
         delays: Array | None = None,
-        unit: float = _UNIT,
     ) -> None:
         """A population called ``layer``. ``operators``: (name, node) from what is read to the neurons, one of them
         weighted. ``bias``, which goes into the membrane, and ``current_bias``, which goes into the current: in units of
         the state, () or (channels,) or one per neuron. ``recurrent``: (neurons, neurons), from its own spikes of the
-        step before. ``delays``: of its axons, in steps. ``unit``: what one of a membrane is to who reads it.
+        step before. ``delays``: of its axons, in steps.
         """
         neuron.check(layer)
         total = np.zeros((), np.int64) if current_bias is None else current_bias.astype(np.int64)
@@ -161,7 +162,7 @@ class Chain:
         current_leak = (DECAY_ONE - neuron.current_decay).astype(np.int64)
         fixed = FixedPoint(fraction_bits=neuron.fraction_bits, accumulator_bits=_WIDEST_SUM)
         if neuron.threshold is None:
-            soma: Soma = Readout(leak=leak, current_leak=current_leak, bias=total, fixed=fixed, unit=unit)
+            soma: Soma = Readout(leak=leak, current_leak=current_leak, bias=total, fixed=fixed, unit=self.unit or _UNIT)
         else:
             soma = Neuron(
                 # thresholds are positive; an integer above zero is at least one
@@ -191,7 +192,7 @@ class Chain:
             current_leak=np.zeros((), np.int64),
             bias=np.zeros((), np.int64),
             fixed=FixedPoint(fraction_bits=FRACTION_BITS, accumulator_bits=_WIDEST_SUM),
-            unit=1 / (size << FRACTION_BITS),
+            unit=self.unit or _UNIT / size,
         )
         self._add(layer, soma, self._end)
 
@@ -200,7 +201,9 @@ class Chain:
         named = [
             (self._named(name), node, tuple(self._named(each) for each in reads)) for name, node, reads in self._nodes
         ]
-        graph = _with_readout(Graph(self.name, "integer", self.timesteps, named, (self._named(self._end),)))
+        graph = _with_readout(
+            Graph(self.name, "integer", self.timesteps, named, (self._named(self._end),)), self.unit or _UNIT
+        )
         draft = graph.edit()
         for population in populations(graph):
             bits = input_range(graph, population).bits
@@ -222,6 +225,11 @@ class Chain:
         self._shape = _output_shape(name, node, self._shape)
 
     def _project(self, layer: str, operators: Sequence[tuple[str, Node]]) -> None:
+        if isinstance(self._nodes[-1][1], Readout):
+            raise GraphError(
+                f"{layer}: it reads {self._end}, which integrates and never fires; give that neurons that fire, or end "
+                "the network there"
+            )
         if self._flat and len(self._shape) > 1:
             self._add(f"{layer}.flatten", Flatten(), self._end)
         self._flat = False
@@ -253,7 +261,7 @@ def _output_shape(name: str, node: Node, shape: Shape) -> Shape:
         raise GraphError(f"{name}: {error}") from None
 
 
-def _with_readout(graph: Graph) -> Graph:
+def _with_readout(graph: Graph, unit: float) -> Graph:
     """``graph`` with a readout for its last neurons, where these have the highest threshold and can never pass it:
     lava-dl's layers that are to integrate only."""
     (output,) = graph.outputs
@@ -264,7 +272,7 @@ def _with_readout(graph: Graph) -> Graph:
     if graph.consumers(output):
         return graph  # its spikes come back to it
     draft = graph.edit()
-    readout = Readout(leak=soma.leak, current_leak=soma.current_leak, bias=soma.bias, fixed=soma.fixed, unit=_UNIT)
+    readout = Readout(leak=soma.leak, current_leak=soma.current_leak, bias=soma.bias, fixed=soma.fixed, unit=unit)
     draft.replace(output, readout)
     integrates = draft.finish()
     population = populations(integrates)[-1]

@@ -103,7 +103,13 @@ def _read(file: _Group, path: Path, timesteps: int | None, name: str | None, inp
         timesteps = file.group("simulation").number("tSample") if "simulation/tSample" in file else None
     if timesteps is None:
         raise InputError(f"{path} does not say how many time steps a presentation has; give --timesteps (such as 16)")
-    chain = Chain(name or file.own_text("name") or path.stem, timesteps, file.own_names(""), _encoder(file))
+    chain = Chain(
+        name or file.own_text("name") or path.stem,
+        timesteps,
+        file.own_names(""),
+        _encoder(file),
+        file.own_number("unit"),
+    )
     for index, entry in enumerate(entries):
         kind = entry.text("type")
         entry.title = f"{path}: layer {index} ({kind})"
@@ -413,6 +419,10 @@ class _Group:
     def own_text(self, key: str) -> str | None:
         value = self.own.get(key)
         return value if isinstance(value, str) and value.isprintable() else None
+
+    def own_number(self, key: str) -> float | None:
+        value = self.own.get(key)
+        return float(value) if isinstance(value, (int, float)) else None
 
     def own_names(self, layer: str) -> dict[str, str]:
         """The names of the layer's nodes, by what they are called here."""

@@ -127,8 +127,22 @@ def _check_blocks(module: nn.Module) -> None:
             refused.append(f"{path} ({kind.removeprefix(_BLOCK)}): {reason}; use slayer.block.cuba")
         elif not type(block).forward.__module__.startswith(_BLOCK):
             refused.append(f"{path} ({type(block).__name__}): it has a forward of its own; leave that to the block")
+        elif drawn := _drawn_later(block):
+            refused.append(f"{path} ({kind}): its {drawn}; run the network once, then compile it")
     if refused:
         raise GraphError("; ".join(refused))
+
+
+def _drawn_later(block: Any) -> str:
+    """What a block draws at random when it runs for the first time, and has not drawn yet."""
+    delay = getattr(block, "delay", None)
+    if delay is not None and not delay.init:
+        return "delays are drawn when it runs first (delay=True)"
+    return (
+        "decays are drawn when it runs first (shared_param=False)"
+        if hasattr(getattr(block, "neuron", None), "current_decay_min")
+        else ""
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- which way it goes
@@ -264,9 +278,9 @@ def _affine(chain: Chain, call: _Call) -> None:
     chain.flatten()
     weight = _synaptic(call, call.block.synapse)
     neuron, bias = _neuron(call) if call.block.dynamics else (INTEGRATOR, None)
-    unit = 1 / (_weight_scale(call) << FRACTION_BITS)
+    chain.unit = 1 / (_weight_scale(call) << FRACTION_BITS)
     operator = linear(weight.reshape(len(weight), -1))
-    chain.layer(call.path, [(_synapse(call), operator)], replace(neuron, threshold=None), bias=bias, unit=unit)
+    chain.layer(call.path, [(_synapse(call), operator)], replace(neuron, threshold=None), bias=bias)
 
 
 def _conv(chain: Chain, call: _Call) -> None:
@@ -368,11 +382,6 @@ def _neuron(call: _Call) -> tuple[Cuba, Array | None]:
     size = _weight_scale(call)
     if neuron.graded_spike:
         raise GraphError(f"{call.path}: its spikes carry the voltage; train with graded_spike=False")
-    if hasattr(neuron, "current_decay_min"):
-        raise GraphError(
-            f"{call.path}: its decays are drawn when it runs first (shared_param=False); run the network once, then "
-            "compile it"
-        )
     decays = [
         np.rint(each.detach().clamp(0, 4096).double().numpy()).astype(np.int64).squeeze()
         for each in (neuron.current_decay, neuron.voltage_decay)
@@ -411,6 +420,7 @@ def _synaptic(call: _Call, synapse: Any) -> Array:
 def _quantized(call: _Call, hook: Any, values: Tensor) -> Array:
     """What the hook makes of ``values``, in the device's numbers; GraphError unless these are whole, and those that
     the forward uses."""
+    size = _weight_scale(call)
     try:
         with torch.no_grad():
             used, whole = hook(values.detach()), hook(values.detach(), descale=True)
@@ -421,7 +431,7 @@ def _quantized(call: _Call, hook: Any, values: Tensor) -> Array:
     numbers: Array = whole.double().numpy()
     if not np.isfinite(numbers).all():
         raise GraphError(f"{call.path}: it has parameters that are NaN or infinite; train it again")
-    if (numbers != np.rint(numbers)).any() or (numbers != used.double().numpy() * _weight_scale(call)).any():
+    if (numbers != np.rint(numbers)).any() or (numbers != used.double().numpy() * size).any():
         raise GraphError(f"{call.path}: its pre_hook_fx does not quantize to whole numbers; use neuron.quantize_8bit")
     return numbers.astype(np.int64)
 
@@ -430,8 +440,6 @@ def _delays(call: _Call) -> Array | None:
     delay = call.block.delay
     if delay is None:
         return None
-    if not delay.init:
-        raise GraphError(f"{call.path}: its delays are drawn when it runs first; run the network once, then compile it")
     steps: Array = np.floor(delay.delay.detach().clamp(0, delay.max_delay).double().numpy()).astype(np.int64)
     return steps
 

@@ -104,7 +104,10 @@ def _write(file: Any, graph: Graph, layers: Sequence[_Layer]) -> None:
     (source,) = graph.inputs(encoder)
     node = graph.node(encoder)
     fields = {"kind": node.kind, **asdict(node)} if isinstance(node, ENCODERS) else {}
-    about = {"name": graph.name, "names": {"input": source, "spikes": encoder}, "encoder": fields}
+    about: dict[str, Any] = {"name": graph.name, "names": {"input": source, "spikes": encoder}, "encoder": fields}
+    last = graph.node(graph.outputs[0])
+    if isinstance(last, Readout) and last.fixed is not None:
+        about["unit"] = last.unit * (1 << last.fixed.fraction_bits) / _UNIT  # of the file's states
     file.attrs[ATTRIBUTE] = json.dumps(about)
     for index, layer in enumerate(layers):
         group = file.create_group(f"layer/{index}")
@@ -153,8 +156,8 @@ def _layers(graph: Graph) -> tuple[list[_Layer], list[str]]:
             )
         if isinstance(population.soma, Readout):
             notes.append(
-                f"{population.name} is a readout and never fires: its result is net.layers[-1].neuron.v after the last "
-                "step of a presentation"
+                f"{population.name} is a readout and never fires: its result is net.layers[-1].neuron.v, in 1/{_UNIT} "
+                "of a weight, after the last step of a presentation"
             )
     return layers, notes
 
