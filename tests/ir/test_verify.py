@@ -12,6 +12,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     AvgPool2d,
+    AxonDelay,
     BatchNorm,
     Conv2d,
     Delay,
@@ -24,8 +25,10 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
+    PadChannels,
     Readout,
     Recurrent,
+    Reshape,
     Scale,
     Soma,
     SumPool2d,
@@ -83,6 +86,7 @@ def norm() -> BatchNorm:
         ("fused", Identity()),
         ("spiking", AvgPool2d(kernel=(1, 1), stride=(1, 1))),
         ("spiking", norm()),
+        ("spiking", AxonDelay(steps=np.array(1))),
         ("integer", Delay(steps=1)),
         ("mapped", AvgPool2d(kernel=(1, 1), stride=(1, 1))),
     ],
@@ -115,8 +119,12 @@ ENDS: list[tuple[Graph, str]] = [
         "mid: a Readout is read by fc; readouts never fire, use a neuron",
     ),
     (
-        net("traced", ("back", Recurrent(shape=(2,)), ("direct",)), ("out", FLOAT, ("back",))),
-        r"back: a Recurrent reads direct \(DirectEncoder\); it must read a spiking neuron itself",
+        net("traced", ("fc", LIN, ("direct",)), ("back", Recurrent(shape=(2,)), ("fc",)), ("out", FLOAT, ("back",))),
+        r"back: a Recurrent reads fc \(Linear\); it must read a spiking neuron or an encoder itself",
+    ),
+    (
+        net("traced", ("back", Recurrent(shape=(2,), wait=1), ("direct",)), ("out", FLOAT, ("back",))),
+        "back: it waits 1 steps in chip time, which the retime pass is yet to make",
     ),
     (
         net("traced", ("out", FLOAT, ("direct",)), ("back", Recurrent(shape=(2,)), ("out",))),
@@ -142,7 +150,19 @@ GRAMMAR: list[tuple[tuple[Node, ...], str]] = [
     ((Flatten(), Scale(weight=np.array(1.0)), Scale(weight=np.array(1.0))), "Flatten -> Scale -> Scale"),
     ((Add(), CONV), "Add -> Conv2d"),
     ((POOL, Add(), CONV), "SumPool2d -> Add -> Conv2d"),
+    ((POOL, Reshape(shape=(1, 1, 4)), CONV), "SumPool2d -> Reshape -> Conv2d"),
+    ((CONV, Reshape(shape=(1, 4)), Flatten()), "Conv2d -> Reshape -> Flatten"),
+    ((PadChannels(before=0, after=0), CONV), "PadChannels -> Conv2d"),
+    ((CONV, PadChannels(before=1, after=0), Flatten()), "Conv2d -> PadChannels -> Flatten"),
 ]
+
+
+def test_where_moves_may_stand() -> None:
+    conv = Conv2d(weight=np.ones((1, 1, 1, 1), np.int8), weight_bits=2)
+    dense = Linear(weight=np.ones((2, 4), np.int8), weight_bits=2)
+    line, part = Reshape(shape=(1, 4)), PadChannels(before=1, after=2)
+    verify(projected(Reshape(shape=(1, 1, 4)), POOL, conv, line, part, shape=(1, 2, 2)))
+    verify(projected(Reshape(shape=(1, 1, 4)), POOL, Flatten(), dense, Reshape(shape=(1, 2)), shape=(1, 2, 2)))
 
 
 @pytest.mark.parametrize(("operators", "chain"), GRAMMAR)
@@ -180,7 +200,10 @@ INTEGERS: list[tuple[Graph, str]] = [
     (projected(replace(DENSE, weight=np.eye(2)), stage="integer", soma=INTEGER), "op0: weight has dtype float64"),
     (projected(DENSE, stage="integer", soma=replace(INTEGER, threshold=np.array(9.0))), "out: threshold has dtype"),
     (projected(replace(DENSE, weight_bits=None), stage="integer", soma=INTEGER), "op0: weight_bits is not declared"),
-    (projected(replace(DENSE, weight_bits=2), stage="integer", soma=INTEGER), r"-3 does not fit 2 bits \(-2 to 1\)"),
+    (
+        projected(replace(DENSE, weight_bits=2), stage="integer", soma=INTEGER),
+        r"a weight of -3 does not fit 2 bits \(-2 to 1\)",
+    ),
     (projected(DENSE, stage="integer", soma=replace(INTEGER, fixed=None)), "out: its fixed-point format is not"),
     (
         net(
@@ -236,9 +259,14 @@ def test_recurrence_is_legal_at_every_stage(stage: str) -> None:
     verify(looped(BACK, DENSE, stage=stage, soma=soma))
 
 
-def test_a_recurrent_projection_has_its_own_step_and_no_other() -> None:
+def test_a_recurrent_projection_has_its_own_steps_and_no_other() -> None:
     soma = replace(INTEGER, phase=1)
+    verify(looped(replace(BACK, steps=5), DENSE, stage="mapped", soma=soma))
     with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 2 steps"):
+        verify(looped(replace(BACK, wait=1), DENSE, stage="mapped", soma=soma))
+    with pytest.raises(GraphError, match=r"out: phase 1, but spikes of out \(phase 1\) arrive after 0 steps"):
+        verify(looped(replace(BACK, wait=-1), DENSE, stage="mapped", soma=soma))
+    with pytest.raises(GraphError, match=r"it must be \[Recurrent \| Delay\] Reshape"):
         verify(looped(BACK, Delay(steps=1), DENSE, stage="mapped", soma=soma))
     two = Recurrent(shape=(2,))
     nodes: list[Triple] = [("first", FLOAT, ("op",)), ("back", BACK, ("first",)), ("again", two, ("back",))]
