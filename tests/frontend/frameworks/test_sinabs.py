@@ -127,7 +127,10 @@ class Builder:
     def connection(self, shape: tuple[int, ...]) -> nn.Module:
         if len(shape) == 1:
             return self.weighted(nn.Linear(*shape, *shape, bias=False))
-        return self.weighted(nn.Conv2d(shape[0], shape[0], 3, padding=1, bias=False))
+        size = int(np.prod(shape))
+        if self.pick(True, False):
+            return self.weighted(nn.Conv2d(shape[0], shape[0], 3, padding=1, bias=False))
+        return nn.Sequential(nn.Flatten(), self.weighted(nn.Linear(size, size, bias=False)))
 
     def image_layer(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         channels = self.pick(1, 2, 3)
@@ -378,9 +381,9 @@ def test_branches_and_wrappers() -> None:
 
 
 def test_layers_that_do_nothing() -> None:
-    layers = (sl.QuantizeLayer(quantize=False), sl.Cropping2dLayer(), nn.Conv2d(1, 1, 2))
+    layers = (sl.QuantizeLayer(quantize=False), sl.Cropping2dLayer(), nn.Conv2d(1, 1, 2), sl.NeuromorphicReLU(False))
     graph = from_module(nn.Sequential(*layers, sl.IAFSqueeze(num_timesteps=2)), (1, 3, 3), 2, "net").graph
-    assert [node.kind for _, node in graph.items()] == ["Input", "DirectEncoder", "Conv2d", "Neuron"]
+    assert [node.kind for _, node in graph.items()] == ["Input", "DirectEncoder", "Conv2d", "Relu", "Neuron"]
 
 
 REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
