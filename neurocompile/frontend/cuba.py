@@ -104,6 +104,7 @@ class Chain:
     _end: str = ""
     _shape: Shape = ()
     _flat: bool = False
+    _delays: Array | None = None
 
     @property
     def shape(self) -> Shape:
@@ -176,8 +177,7 @@ class Chain:
                 fixed=fixed,
             )
         self._add(layer, soma, self._end)
-        if delays is not None and delays.any():
-            self._delay(layer, delays)
+        self._delays = delays if delays is not None and delays.any() else None
 
     def average(self, layer: str, groups: int) -> None:
         """The mean rate of ``groups`` groups of neurons, as a readout that counts their spikes."""
@@ -230,6 +230,7 @@ class Chain:
                 f"{layer}: it reads {self._end}, which integrates and never fires; give that neurons that fire, or end "
                 "the network there"
             )
+        self._delayed()
         if self._flat and len(self._shape) > 1:
             self._add(f"{layer}.flatten", Flatten(), self._end)
         self._flat = False
@@ -245,13 +246,19 @@ class Chain:
         ]
         self._add(f"{layer}.sum", Add(), forward, f"{layer}.recurrent")
 
-    def _delay(self, layer: str, delays: Array) -> None:
-        """The layer's spikes leave it ``delays`` steps later, each neuron's by its own number."""
-        # the one place for axonal delays: an AxonDelay behind the soma, before what the next layer makes of it
-        raise GraphError(
-            f"{layer}: its axons delay spikes by up to {int(delays.max())} time steps, and delays of single neurons "
-            "cannot be compiled yet; train with delay=False"
-        )
+    def _delayed(self) -> None:
+        """What the last layer sent reaches the next one later, by each neuron's own number of steps."""
+        delays, self._delays = self._delays, None
+        if delays is None:
+            return
+        # what takes as long as a presentation never arrives, and need not be remembered for longer
+        delays = np.minimum(delays.astype(np.int64), self.timesteps)
+        if delays.size == np.prod(self._shape):  # of each neuron, not of each channel
+            delays = delays.reshape(self._shape)
+        least = int(delays.min())
+        extra = delays - least
+        past = Recurrent(shape=self._shape, steps=least, axon_steps=extra if extra.any() else None)
+        self._add(f"{self._end}.delay", past, self._end)
 
 
 def _output_shape(name: str, node: Node, shape: Shape) -> Shape:

@@ -180,7 +180,7 @@ class NeuronModel(Record):
     spikes: tuple[SpikeValues, ...]
     leaky_reset: tuple[bool, ...]  # true: the leak also acts on the reset; false: the reset comes a step later
     single_spike: bool  # a neuron can be told to fire at most once per presentation
-    max_delay_steps: Steps
+    max_delay_steps: Steps  # of a spike, besides the one step that it takes
     membrane_min: bool = False  # a membrane can be told not to fall below a value
 
 

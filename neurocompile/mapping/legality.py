@@ -136,19 +136,19 @@ def _check_spikes(name: str, soma: Neuron | Threshold, profile: Profile) -> None
 
 
 def _check_delay(projection: Projection, graph: Graph, profile: Profile) -> None:
-    """A message takes one step by itself, whatever the chip. Before retiming only differences of delays are known: what
+    """A message takes one step by itself, and its delay besides. Before retiming only differences of delays are known: what
     all spikes share may take fewer steps on the chip, where the soma works on a sample earlier than its source."""
     longest = profile.neuron.max_delay_steps
     needed = projection.most_steps - (0 if graph.stage == "mapped" else projection.steps - 1)
-    if longest is not None and needed > max(1, longest.count):
+    if longest is not None and needed > 1 + longest.count:
         remedy = "shorten the path that runs beside this skip connection"
         if projection.past:
-            remedy = f"delay its neurons by at most {max(1, longest.count) - 1} steps more than one another"
+            remedy = f"delay its neurons by at most {longest.count} steps more than one another"
         raise _refusal(
             projection.name,
             f"spikes of {projection.source} must wait {needed} steps for it",
             profile,
-            f"delays by {longest.count} at most",
+            f"delays by {longest.count} at most, besides the one that they take",
             f"{remedy}, or choose a chip with longer delays",
         )
 
