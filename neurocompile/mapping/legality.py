@@ -136,8 +136,8 @@ def _check_spikes(name: str, soma: Neuron | Threshold, profile: Profile) -> None
 
 
 def _check_delay(projection: Projection, graph: Graph, profile: Profile) -> None:
-    """A message takes one step by itself, and its delay besides. Before retiming only differences of delays are known: what
-    all spikes share may take fewer steps on the chip, where the soma works on a sample earlier than its source."""
+    """A message takes one step by itself, and its delay besides. Before retiming only differences of delays are known:
+    what all spikes share may take fewer steps on the chip, where the soma works on a sample earlier than its source."""
     longest = profile.neuron.max_delay_steps
     needed = projection.most_steps - (0 if graph.stage == "mapped" else projection.steps - 1)
     if longest is not None and needed > 1 + longest.count:

@@ -181,8 +181,8 @@ def delayed(steps: int) -> Graph:
 def test_delays() -> None:
     check_neurons(delayed(63), LOIHI2)
     assert refused(delayed(64), LOIHI2) == (
-        "op0: spikes of code must wait 64 steps for it, and loihi2 delays by 62 at most, besides the one that they take; "
-        "shorten the path that runs beside this skip connection, or choose a chip with longer delays"
+        "op0: spikes of code must wait 64 steps for it, and loihi2 delays by 62 at most, besides the one that they "
+        "take; shorten the path that runs beside this skip connection, or choose a chip with longer delays"
     )
     none = a_profile(neuron={"max_delay_steps": quantity(0, "steps")})
     check_neurons(delayed(1), none)  # the step that every message takes
@@ -206,8 +206,8 @@ def test_delays_of_neurons_are_bounded_by_their_differences_until_retiming() -> 
     check_neurons(late(100, 100, 100, 100), LOIHI2)
     check_neurons(late(100, 162, 130, 100), LOIHI2)
     assert refused(late(100, 163, 130, 100), LOIHI2) == (
-        "op0: spikes of code must wait 64 steps for it, and loihi2 delays by 62 at most, besides the one that they take; "
-        "delay its neurons by at most 62 steps more than one another, or choose a chip with longer delays"
+        "op0: spikes of code must wait 64 steps for it, and loihi2 delays by 62 at most, besides the one that they "
+        "take; delay its neurons by at most 62 steps more than one another, or choose a chip with longer delays"
     )
     check_neurons(late(0, 62, 5, 5, wait=1, stage="mapped"), LOIHI2)
     assert "must wait 64 steps" in refused(late(0, 63, 5, 5, wait=1, stage="mapped"), LOIHI2)

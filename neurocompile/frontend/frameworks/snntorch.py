@@ -2,7 +2,8 @@
 
 One step of all of them: ``reset = fire(mem)``, the spikes of the step before; the state takes up this step's input and
 gives up the reset; the spikes are fired. So a reset comes one step late, and the leak never acts on a threshold that is
-subtracted. With ``reset_delay=False`` the reset is applied once more right after the spike, less what was applied.
+subtracted. With ``reset_delay=False`` the reset is applied once more right after the spike, less what was applied: at
+once, where no membrane passes two thresholds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from neurocompile.errors import GraphError
 from neurocompile.frontend.cells import Call, Cell, Handler
 from neurocompile.frontend.frameworks.reading import arguments, comparison, exact, membrane, parameter, refusals
 from neurocompile.ir.nodes import Array, Neuron, Reset, Shape
+
+#: A membrane that is above the threshold after its reset is reset once more at the next step, and a spike of that step
+#: then resets nothing. So it must pass two thresholds to fire again at once.
+_TWICE = (
+    "with reset_delay=False and reset by subtraction, snnTorch lets a neuron whose membrane was above two thresholds "
+    "fire again only above two; the program's fires above one"
+)
 
 #: snnTorch's names of states, and ours
 _STATES = {"spk": "spikes", "syn": "current", "mem": "membrane"}
@@ -109,10 +117,7 @@ def _neuron(
         case "zero", False:
             reset, leaky_reset = "set", True
         case "sub", False:
-            raise GraphError(
-                "reset_delay=False with reset_mechanism='subtract' subtracts the threshold again where a membrane was "
-                "above two thresholds, which no neuron of a chip does; use reset_delay=True or reset_mechanism='zero'"
-            )
+            reset, leaky_reset = "subtract", True  # up to two thresholds: see _TWICE
         case _:
             raise GraphError(f"its state function is {found or 'not one of snnTorch'}; use the layer as it is made")
     return Neuron(
@@ -135,6 +140,8 @@ def _stepping(cell: Callable[[Any, Shape], Cell], *states: str) -> Handler:
             made = cell(module, tuple(x.shape[1:]))
         except GraphError as error:
             call.refuse(str(error))
+        if not getattr(module, "reset_delay", True) and isinstance(made.soma, Neuron) and made.soma.reset == "subtract":
+            call.note(_TWICE)
         fired = call.step(made, x, _passed(call, x, given))
         kept = {name: getattr(fired, _STATES[name]) for name in states}
         if not getattr(module, "reset_delay", True):

@@ -50,10 +50,7 @@ def _norse(layer: str, setting: str, code: str, refused: str = "", shape: Shape 
     return Row("Norse", layer, setting, f"[{before}, norse.{layer}({code})]", shape, refused)
 
 
-_TWICE = (
-    "subtracts the threshold again where a membrane was above two thresholds, which no neuron of a chip does; "
-    "use reset_delay=True or reset_mechanism='zero'"
-)
+_ONCE = "subtract with reset_delay=False, membranes below two thresholds"
 _LSTM = "its gates multiply states by each other; use RSynaptic or RLeaky"
 _RATE = "choose R*C of at least time_step (beta of at least 0.368)"
 _RESETS = ("subtract", "zero", "none")
@@ -65,7 +62,7 @@ SNNTORCH = [
     _snntorch("Leaky", "graded_spikes_factor", "0.5, graded_spikes_factor=0.25"),
     _snntorch("Leaky", "init_hidden, output", "0.5, init_hidden=True, output=True"),
     _snntorch("Leaky", "maps, beta per channel", "torch.tensor([.5, .25, 1.]).reshape(3, 1, 1)", shape=(2, 4, 4)),
-    _snntorch("Leaky", "subtract with reset_delay=False", "0.5, reset_delay=False", _TWICE),
+    _snntorch("Leaky", _ONCE, "0.5, threshold=4.0, reset_delay=False"),
     _snntorch(
         "Leaky",
         "inhibition",
@@ -84,11 +81,11 @@ SNNTORCH = [
     _snntorch(
         "Synaptic", "reset_delay=False with zero or none", "0.5, 0.75, reset_mechanism='zero', reset_delay=False"
     ),
-    _snntorch("Synaptic", "subtract with reset_delay=False", "0.5, 0.75, reset_delay=False", _TWICE),
+    _snntorch("Synaptic", _ONCE, "0.5, 0.75, threshold=8.0, reset_delay=False"),
     *(_snntorch("RLeaky", reset, f"0.5, linear_features=4, reset_mechanism='{reset}'") for reset in _RESETS),
     _snntorch("RLeaky", "all_to_all with a convolution", "0.5, conv2d_channels=3, kernel_size=3", shape=(2, 4, 4)),
     _snntorch("RLeaky", "all_to_all=False", "0.5, V=torch.tensor([.5, -.5, 1., -1.]), all_to_all=False"),
-    _snntorch("RLeaky", "subtract with reset_delay=False", "0.5, linear_features=4, reset_delay=False", _TWICE),
+    _snntorch("RLeaky", _ONCE, "0.5, linear_features=4, threshold=8.0, reset_delay=False"),
     *(_snntorch("RSynaptic", reset, f"0.5, 0.5, linear_features=4, reset_mechanism='{reset}'") for reset in _RESETS),
     _snntorch("RSynaptic", "all_to_all=False", "0.5, 0.5, V=0.5, all_to_all=False"),
     _snntorch(
