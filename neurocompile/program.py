@@ -30,7 +30,7 @@ from neurocompile.hardware.profile import Profile, profile_to_dict
 from neurocompile.hardware.target import Target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import check_samples
-from neurocompile.ir.nodes import Array, Neuron, Relu, Soma
+from neurocompile.ir.nodes import KINDS, Array, Neuron, Relu, Soma
 from neurocompile.ir.populations import populations
 from neurocompile.ir.saved import from_plain, to_plain
 from neurocompile.ir.verify import verify
@@ -310,10 +310,11 @@ def _complete(document: dict[str, Any]) -> None:
     if "convert" not in document["options"]:
         document["options"]["convert"] = None
         document.setdefault("conversion", None)
-    for graph in document["graphs"].values():
-        for node in graph["nodes"]:
-            if node["kind"] == "Recurrent" and node["fields"].keys() == {"shape"}:
-                node["fields"] |= {"steps": 1, "axon_steps": None, "wait": 0}
+    for node in (node for graph in document["graphs"].values() for node in graph["nodes"]):
+        for field in dataclasses.fields(KINDS[node["kind"]]) if node["kind"] in KINDS else ():
+            if field.default is not dataclasses.MISSING:
+                default = list(field.default) if isinstance(field.default, tuple) else field.default
+                node["fields"].setdefault(field.name, default)
 
 
 def _notes(plain: object) -> tuple[str, ...]:

@@ -183,6 +183,19 @@ def test_a_folder_from_before_quantizers_were_a_choice(program: Program, tmp_pat
     assert retarget(loaded, loaded.profile).integer.hash == old.integer.hash
 
 
+def test_a_folder_from_before_a_node_had_a_field(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    document = json.loads(path.read_text())
+    for graph in document["graphs"].values():
+        for node in graph["nodes"]:
+            for name in ("upsample", "end_padding", "membrane_min"):
+                node["fields"].pop(name, None)
+    path.write_text(json.dumps(document))
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.integer.hash == program.integer.hash
+
+
 def looped(steps: int = 1) -> Graph:
     """Spikes of "last" come back to "first", ``steps`` steps later; those of "first" take up to 5 steps to it."""
     nodes = (
