@@ -335,7 +335,7 @@ def _options(plain: Map[str, Any]) -> Options:
 def retime_for(profile: Profile) -> Retime:
     """The retime pass with the chip's longest delay."""
     longest = profile.neuron.max_delay_steps
-    return Retime(None if longest is None else 1 + longest.count)
+    return Retime(None if longest is None else longest.count)
 
 
 def check_name(name: object) -> str:

@@ -260,18 +260,18 @@ def delayed(*steps: int) -> Graph:
 
 
 def test_delays_that_the_chip_has_and_those_that_it_has_not() -> None:
-    """Loihi 2 delays by up to 62 steps, of which a spike takes one anyway."""
+    """Loihi 2 delays by up to 62 steps, besides the one that a spike takes anyway."""
     target = load_target("loihi2-sim")
-    assert compile_graph(delayed(62, 62), target).phase_steps == 0
-    assert compile_graph(delayed(1, 62), target).phase_steps == 0
-    assert compile_graph(delayed(0, 61), target).phase_steps == 1
-    with pytest.raises(CapacityError, match="spikes of encoder must wait 63 steps for it, and loihi2 delays by 62"):
-        compile_graph(delayed(0, 62), target)
+    assert compile_graph(delayed(63, 63), target).phase_steps == 0
+    assert compile_graph(delayed(1, 63), target).phase_steps == 0
+    assert compile_graph(delayed(0, 62), target).phase_steps == 1
+    with pytest.raises(CapacityError, match="spikes of encoder must wait 64 steps for it, and loihi2 delays by 62"):
+        compile_graph(delayed(0, 63), target)
     with pytest.raises(
         GraphError,
-        match="out: spikes of encoder must wait 63 steps, the chip delays by at most 62; delay them by less, or choo",
+        match="out: spikes of encoder must wait 64 steps, the chip delays by at most 62 besides the one that they take",
     ):
-        _ = compile_graph(delayed(63, 63), target).mapped
+        _ = compile_graph(delayed(64, 64), target).mapped
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from neurocompile.ir.populations import Population, Projection, populations
 
 @dataclass(frozen=True)
 class Retime:
-    """``max_delay_steps``: the longest delay that a projection may have (None: any). GraphError, with the path, where
-    spikes would have to wait longer, or where they come back by a loop that takes more steps than they are late by."""
+    """``max_delay_steps``: the longest delay of a projection besides its own step (None: any). GraphError, with the
+    path, where spikes would have to wait longer, or where they come back by a loop that takes more steps than they are
+    late by."""
 
     name: ClassVar[str] = "retime"
     max_delay_steps: int | None = None
@@ -45,7 +46,7 @@ class Retime:
     def _check(self, projection: Projection, wait: int, path: list[str]) -> None:
         """``path``: the longest one to the soma, for which the projection waits."""
         own = projection.past.longest if projection.past else 0
-        if self.max_delay_steps is None or wait + own <= max(1, self.max_delay_steps):
+        if self.max_delay_steps is None or wait + own <= 1 + self.max_delay_steps:
             return
         skip = f" for those that come by {' -> '.join(path)}" if wait > 0 else ""
         if own and skip:
@@ -54,7 +55,7 @@ class Retime:
         remedies += ["delay them by less, or choose a chip with longer delays"] if own else ["put a neuron on its way"]
         raise GraphError(
             f"{path[-1]}: spikes of {projection.source} must wait {wait + own} steps{skip}, the chip delays by at most "
-            f"{self.max_delay_steps}; {', or '.join(remedies)}"
+            f"{self.max_delay_steps} besides the one that they take; {', or '.join(remedies)}"
         )
 
 
