@@ -47,10 +47,8 @@ def test_phases_are_depths_and_skips_wait() -> None:
     }  # fmt: skip
 
 
-pytest.mark.parametrize("depth", [2, 3, 5])
-pytest.mark.parametrize("samples", [1, 4])
-
-
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize("samples", [1, 4])
 def test_pipelined_samples_give_the_spikes_of_logical_time(depth: int, samples: int) -> None:
     graph = skipping(depth)
     stream = samples_of(graph, samples)
@@ -125,9 +123,7 @@ RECURRENT: dict[str, tuple[list[tuple[str, str]], dict[str, int], dict[str, int]
 }
 
 
-pytest.mark.parametrize("name", RECURRENT)
-
-
+@pytest.mark.parametrize("name", RECURRENT)
 def test_a_recurrent_projection_has_a_step_of_its_own(name: str) -> None:
     edges, expected, waits = RECURRENT[name]
     graph = brought_back(*edges)
@@ -141,12 +137,10 @@ def test_a_recurrent_projection_has_a_step_of_its_own(name: str) -> None:
     assert all((felt.events[target] != alone.events[target]).any() for _, target in edges)
 
 
-pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("edges", "path"),
     [([("c", "a")], "a -> c -> a"), ([("out", "a"), ("b", "b")], "a -> c -> out -> a")],
 )
-
-
 def test_what_comes_from_further_on_is_refused_with_its_path(edges: list[tuple[str, str]], path: str) -> None:
     graph = brought_back(*edges)
     assert interpret(graph, samples_of(graph)).events["out"].any()  # in logical time it has a meaning
@@ -170,10 +164,8 @@ FAR: dict[str, tuple[tuple[str, str], int, dict[str, int], dict[str, int]]] = {
 }
 
 
-pytest.mark.parametrize("spread", [0, 2])
-pytest.mark.parametrize("name", FAR)
-
-
+@pytest.mark.parametrize("spread", [0, 2])
+@pytest.mark.parametrize("name", FAR)
 def test_what_is_late_enough_may_come_from_further_on(name: str, spread: int) -> None:
     edge, late, expected, waits = FAR[name]
     graph = brought_back(edge, late=late, spread=spread, steps=7)
@@ -224,7 +216,7 @@ def test_the_chip_bounds_waits_and_delays_together() -> None:
     with pytest.raises(
         GraphError,
         match="out: spikes of direct must wait 9 steps, 6 of their own and 3 for those that come by direct -> a -> b "
-        "-> out, the chip delays by at most 7 besides the one that they take; shorten the skip, or delay them by less, or choose",
+        "-> out, the chip delays by at most 7 besides the one that they take; shorten the skip, or delay them",
     ):
         Retime(max_delay_steps=7).run(graph)
 
