@@ -23,6 +23,8 @@ _PACKAGES = {
     "numpy": ("everything", "pip install numpy"),
     "networkx": ("graphs", "pip install networkx"),
     "safetensors": ("programs on disk", "pip install safetensors"),
+    "h5py": ("files of NIR and lava-dl", "pip install 'neurocompile[formats]'"),
+    "nir": ("writing NIR files", "pip install 'neurocompile[formats]'"),
     "lava-nc": ("the Lava simulator", f"pip install --no-deps --ignore-requires-python lava-nc=={LAVA_VERSION}"),
     "scipy": ("the Lava simulator", "pip install 'neurocompile[lava]'"),
     "asteval": ("the Lava simulator", "pip install 'neurocompile[lava]'"),
