@@ -42,6 +42,7 @@ from neurocompile.ir.nodes import (
     Soma,
     SumPool2d,
     magnitude,
+    per_channel,
 )
 from neurocompile.ir.populations import populations
 from neurocompile.ir.verify import verify
@@ -135,11 +136,12 @@ class Chain:
         current_bias: Array | None = None,
         recurrent: Array | None = None,
         delays: Array | None = None,
+        input_delays: Array | None = None,
     ) -> None:
         """A population called ``layer``. ``operators``: (name, node) from what is read to the neurons, one of them
         weighted. ``bias``, which goes into the membrane, and ``current_bias``, which goes into the current: in units of
         the state, () or (channels,) or one per neuron. ``recurrent``: (neurons, neurons), from its own spikes of the
-        step before. ``delays``: of its axons, in steps.
+        step before. ``delays``: of its axons, in steps; ``input_delays``: of those that it reads.
         """
         neuron.check(layer)
         total = np.zeros((), np.int64) if current_bias is None else current_bias.astype(np.int64)
@@ -156,6 +158,10 @@ class Chain:
                 f"{layer}: it has a bias of {magnitude(total) >> FRACTION_BITS}, limit {_LARGEST_BIAS - 1}, which is "
                 "what Lava's mantissa holds; train with smaller biases"
             )
+        if input_delays is not None:
+            own = np.zeros((), np.int64) if self._delays is None else self._delays
+            every = np.broadcast_to(per_channel(own, self._shape), self._shape)
+            self._delays = every.ravel() + input_delays
         self._project(layer, operators)
         if recurrent is not None:
             self._recur(layer, recurrent)
@@ -177,7 +183,7 @@ class Chain:
                 fixed=fixed,
             )
         self._add(layer, soma, self._end)
-        self._delays = delays if delays is not None and delays.any() else None
+        self._delays = delays
 
     def average(self, layer: str, groups: int) -> None:
         """The mean rate of ``groups`` groups of neurons, as a readout that counts their spikes."""
@@ -198,6 +204,11 @@ class Chain:
 
     def finish(self) -> Graph:
         """The integer graph, which ends in the last layer's spikes, or in its membrane where it never fires."""
+        if self._delays is not None and self._delays.any():
+            raise GraphError(
+                f"{self._end}: its axons delay spikes by up to {int(self._delays.max())} time steps, and it is the "
+                "last layer, which nothing reads; give it delay=False"
+            )
         named = [
             (self._named(name), node, tuple(self._named(each) for each in reads)) for name, node, reads in self._nodes
         ]
@@ -249,7 +260,7 @@ class Chain:
     def _delayed(self) -> None:
         """What the last layer sent reaches the next one later, by each neuron's own number of steps."""
         delays, self._delays = self._delays, None
-        if delays is None:
+        if delays is None or not delays.any():
             return
         # what takes as long as a presentation never arrives, and need not be remembered for longer
         delays = np.minimum(delays.astype(np.int64), self.timesteps)

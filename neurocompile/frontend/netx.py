@@ -227,13 +227,22 @@ def _dense(chain: Chain, entry: _Group, layer: str) -> None:
     recurrent = entry.integers("weight_rec") if kind == "dense_rec" else None
     if recurrent is not None and recurrent.size != neurons * neurons:
         raise GraphError(f"{entry.title}: its weight_rec has {recurrent.size} values, needs {neurons}**2")
+    bias, delays = _bias(entry, (neurons,)), _delays(entry, (1, neurons, features))
+    if delays is not None and delays.any() and (recurrent is not None or (bias is not None and bias.any())):
+        also = "a bias" if recurrent is None else "recurrent weights"
+        raise GraphError(
+            f"{entry.title}: it has delays and {also}, on which lava-dl's training and its netx do not agree; train "
+            "without one of the two"
+        )
+    of_input = delays is not None and delays.size not in (1, neurons)
     chain.layer(
         layer,
         [(f"{layer}.synapse", linear(weight.reshape(neurons, features)))],
         _neuron(entry) if "neuron" in entry else INTEGRATOR,
-        bias=_bias(entry, (neurons,)),
+        bias=bias,
         recurrent=None if recurrent is None else recurrent.reshape(neurons, neurons),
-        delays=_delays(entry),
+        delays=None if of_input else delays,
+        input_delays=delays if of_input else None,
     )
 
 
@@ -275,7 +284,9 @@ def _spatial(chain: Chain, entry: _Group, layer: str, operators: list[tuple[str,
             f"{entry.title}: its shape is {entry.shape('shape')}, and what it reads gives {shape}; check the shapes "
             "of the file"
         )
-    chain.layer(layer, operators, _required_neuron(entry), bias=_bias(entry, shape), delays=_delays(entry))
+    chain.layer(
+        layer, operators, _required_neuron(entry), bias=_bias(entry, shape), delays=_delays(entry, (1, shape[0]))
+    )
 
 
 def _named(entry: _Group, rule: Callable[[Shape], Shape], shape: Shape) -> Shape:
@@ -309,13 +320,18 @@ def _bias(entry: _Group, shape: Shape) -> Array | None:
     return bias
 
 
-def _delays(entry: _Group) -> Array | None:
+def _delays(entry: _Group, sizes: Sequence[int]) -> Array | None:
     if "delay" not in entry:
         return None
-    delays = entry.integers("delay")
+    delays = entry.integers("delay").ravel()
+    if delays.size not in sizes:
+        raise GraphError(
+            f"{entry.title}: it has {delays.size} delays; it must have {' or '.join(map(str, sorted(set(sizes))))}"
+        )
     if delays.min() < 0:
         raise GraphError(f"{entry.title}: it has a delay of {delays.min()} steps; delays must be at least 0")
-    return np.minimum(delays, 62)  # as lava-dl does: six bits of the chip
+    delays = np.minimum(delays, 62)  # as lava-dl does: six bits of the chip
+    return delays.reshape(()) if delays.size == 1 else delays
 
 
 def _required_neuron(entry: _Group) -> Cuba:

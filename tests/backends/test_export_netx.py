@@ -420,6 +420,77 @@ def test_lava_dl_runs_recurrent_layers_and_graded_input_to_the_same_spikes(tmp_p
     np.testing.assert_array_equal(found["spikes"][2:14], spikes)
 
 
+def late(**delays: Any) -> Graph:
+    """Two layers. ``delays``: of the first one's axons, of the input, and other things of the first."""
+    rng = np.random.default_rng(6)
+    chain = Chain("late", 14)
+    chain.start((4,))
+    first = Cuba(np.array(delays.pop("memory", 3000)), np.array(300), 60)
+    chain.layer("a", [("w", linear(rng.integers(-40, 70, (6, 4))))], first, **delays)
+    chain.layer("b", [("v", linear(rng.integers(-70, 90, (3, 6))))], Cuba(np.array(4096), np.array(100), 40))
+    return chain.finish()
+
+
+OWN, OF_INPUT = np.array([0, 5, 2, 1, 0, 3]), np.array([0, 2, 1, 4])
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+@pytest.mark.parametrize("delays", [{"delays": OWN}, {"input_delays": OF_INPUT}])
+def test_lava_dl_runs_delays_to_the_same_spikes(delays: dict[str, Array], tmp_path: Path) -> None:
+    import_lava_dl("netx.hdf5")
+    graph = late(**delays)
+    path = written(graph, tmp_path)
+    back = read_netx(path)
+    samples = np.random.default_rng(7).integers(0, 2, (1, 14, 4)).astype(float)
+    expected = interpret(graph, samples)
+    np.testing.assert_array_equal(interpret(back, samples).events["b"], expected.events["b"])
+    found = run_in_lava(path, layers=3, events=expected.events["spikes"], timesteps=14)
+    spikes = expected.events["b"][0]
+    assert 0.1 < spikes.mean() < 0.9
+    assert (interpret(late(), samples).events["b"][0] != spikes).any()
+    np.testing.assert_array_equal(found["spikes"][2:16], spikes)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (late(delays=OWN, input_delays=OF_INPUT), "b: .* of a layer whose own input is late, a; train without them"),
+        (
+            late(delays=OWN, memory=4096, bias=np.array(64)),
+            "b: .* of a layer with a bias, which lava-dl's loader does not",
+        ),
+        (
+            network(
+                (4,),
+                DENSE,
+                NEURON,
+                more=[
+                    ("past", Recurrent(shape=(3,), steps=63), ("n1",)),
+                    ("w", Linear(weight=np.eye(3, dtype=np.int8), weight_bits=8), ("past",)),
+                    ("end", NEURON, ("w",)),
+                ],
+            ),
+            "end: netx cannot say the delays of what it reads, which have up to 63 steps, limit 62",
+        ),
+        (
+            network(
+                (4,),
+                more=[
+                    ("past", Recurrent(shape=(4,), steps=2), ("spikes",)),
+                    ("w", Linear(weight=np.eye(4, dtype=np.int8), weight_bits=8), ("past",)),
+                    ("end", NEURON, ("w",)),
+                ],
+            ),
+            "end: .* of a network's input, where the next layer is not dense or has as many neurons as the input",
+        ),
+    ],
+)
+def test_delays_that_netx_cannot_say(graph: Graph, message: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=message):
+        written(graph, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.lava
 def test_lava_dl_runs_an_input_that_is_a_bias_to_the_same_spikes(tmp_path: Path) -> None:

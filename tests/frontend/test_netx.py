@@ -93,25 +93,19 @@ def test_the_dense_block_sends_its_true_spikes(wheel: Wheel, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_ntidigits_sends_the_true_spikes(wheel: Wheel, tmp_path: Path) -> None:  # noqa: F811
-    """Layer by layer, with the delays of their axons in between. Its file has four silent steps in front."""
-    path = wheel.network("gts/ntidigits/ntidigits.net", tmp_path)
-    with pytest.raises(GraphError, match=r"2.dense: its axons delay spikes by up to 62 time steps"):
-        read_netx(path)
-    steps = 3000
-    spikes = truth(wheel.array("gts/ntidigits/input.npy"))
-    with h5py.File(path) as file:
-        for index in (2, 3, 4):
-            layer = file[f"layer/{index}"]
-            alone = dense(layer["weight"][()], neuron={name: value[()] for name, value in layer["neuron"].items()})
-            graph = read_netx(write(tmp_path / "alone.net", alone, timesteps=steps))
-            sent = FunctionalBackend().run(graph, spikes[None].astype(float)).events["0.dense"][0]
-            spikes = np.zeros_like(sent)
-            delays = layer["delay"][()].astype(int) if "delay" in layer else np.zeros(sent.shape[1], int)
-            for neuron, delay in enumerate(delays):
-                spikes[delay:, neuron] = sent[: steps - delay, neuron]
+    """Axons delay by up to 62 steps. Its file has four silent steps in front."""
+    graph = read_netx(wheel.network("gts/ntidigits/ntidigits.net", tmp_path))
+    assert graph.timesteps == 3000
+    trace = FunctionalBackend().run(
+        graph, truth(wheel.array("gts/ntidigits/input.npy"))[None, :, None, None].astype(float)
+    )
     expected = truth(wheel.array("gts/ntidigits/output.npy"))
     assert expected.sum() == 22572
-    np.testing.assert_array_equal(spikes[:-4], expected[4:])
+    np.testing.assert_array_equal(trace.events["4.dense"][0, :-4], expected[4:])
+    counts = trace.events["4.dense"][0].sum(axis=0).reshape(11, 22).mean(axis=1)
+    (readout,) = graph.of_kind(Readout)
+    unit = getattr(graph.node(readout), "unit", 0.0)
+    np.testing.assert_allclose(trace.outputs[readout][0] * unit, counts)
 
 
 # ---------------------------------------------------------------------------------------------------- what files say
@@ -203,6 +197,23 @@ def test_recurrent_layers_and_biases_of_single_neurons(tmp_path: Path) -> None:
     soma = graph.node("1.conv")
     assert isinstance(soma, Neuron)
     assert soma.bias.tolist() == (own.T << 6).tolist()
+
+
+def test_delays_are_those_of_axons_or_of_inputs(tmp_path: Path) -> None:
+    """As many as the layer's neurons: its own; as many as its inputs: theirs; both together add up."""
+    spikes = np.zeros((1, 8, 2))
+    spikes[0, 0] = 1
+    layers = [dense([[30, 0], [0, 30]], delay=[0, 3]), dense([[30, 0], [0, 30], [0, 30]])]
+    sent = interpret(read(tmp_path, *layers), spikes).events["1.dense"][0]
+    assert [np.flatnonzero(sent[:, neuron]).tolist() for neuron in range(3)] == [[0], [3], [3]]
+    layers[1]["delay"] = [2, 1]
+    sent = interpret(read(tmp_path, *layers), spikes).events["1.dense"][0]
+    assert [np.flatnonzero(sent[:, neuron]).tolist() for neuron in range(3)] == [[2], [4], [4]]
+    image = convolution(np.full((3, 2, 1, 1), 30), (3, 4, 4), delay=[0, 1, 2])
+    graph = read(tmp_path, INPUT, image, dense(np.repeat(np.eye(3), 16, axis=1) * 30))
+    sent = interpret(graph, np.eye(8)[0][None, :, None, None, None] * np.ones((1, 8, 2, 4, 4))).events["2.dense"][0]
+    assert np.flatnonzero(sent.any(axis=1)).tolist() == [0, 1, 2]
+    assert sent[:3].tolist() == np.eye(3).tolist()
 
 
 def test_the_shape_of_an_input_that_is_not_there(tmp_path: Path) -> None:
@@ -302,7 +313,20 @@ COMPLEX = {**dense([[1]]), "weight": {"real": [[1]], "imag": [[1]]}}
         ([dense([[1]], bias=[5000])], "0.dense: it has a bias of 5000, limit 4095"),
         ([dense([[1, 2]], bias=[1, 2])], r"its bias has shape \(2,\); it must be \(1,\)"),
         ([dense([[1]], delay=[-1])], "it has a delay of -1 steps"),
-        ([dense([[1]], delay=[70])], "0.dense: its axons delay spikes by up to 62 time steps"),
+        (
+            [dense([[1]], delay=[70])],
+            "0.dense: its axons delay spikes by up to 62 time steps, and it is the la",
+        ),
+        ([dense([[1]], delay=[1, 2])], "it has 2 delays; it must have 1"),
+        ([dense([[1, 2, 3]], delay=[1, 2])], "it must have 1 or 3"),
+        (
+            [dense([[1]], delay=[3], bias=[2]), dense([[1]])],
+            "it has delays and a bias, on which lava-dl's",
+        ),
+        (
+            [{**dense([[1]]), "type": "dense_rec", "weight_rec": [[1]], "delay": [1]}, dense([[1]])],
+            "and recurrent",
+        ),
         (
             [dense([[0.5]])],
             r"'weight' has a value of 0.5 and must have whole numbers; export it with lava-dl's quantization",
@@ -446,5 +470,5 @@ def test_a_checkpoint_that_is_hdf5(tmp_path: Path) -> None:
     path = write(tmp_path / "some.bin", dense([[1]]))
     source = read_checkpoint(path, timesteps=3, name="other")
     assert (source.graph.name, source.graph.timesteps, source.calibration) == ("other", 3, None)
-    with pytest.raises(InputError, match="has its own architecture, drop --model a:b"):
+    with pytest.raises(InputError, match="has its own architecture; drop --model a:b"):
         read_checkpoint(path, model="a:b")

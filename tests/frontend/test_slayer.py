@@ -18,7 +18,7 @@ from neurocompile.errors import GraphError
 from neurocompile.frontend.slayer import is_slayer, read_slayer
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import DirectEncoder, Neuron, Shape
+from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Shape
 from neurocompile.ir.verify import verify
 from tests.lava_dl import import_lava_dl
 
@@ -103,11 +103,16 @@ def nets(draw: st.DrawFn) -> tuple[Net, Shape, bool]:
             if name.endswith("weight") and parameter.ndim == 5 and "Pool" not in name:
                 parameter.mul_(draw(st.sampled_from([2.0, 6.0, 40.0])))
         net(torch.rand(1, *shape, 2))  # draws delays and decays, and learns the shapes
+        for block in blocks:
+            if getattr(block, "delay", None) is not None:
+                block.delay.delay.uniform_(0, 5)
         for module in net.modules():
             if hasattr(module, "running_mean"):
                 module.running_mean.uniform_(-1, 1)
             if hasattr(module, "running_var"):
                 module.running_var.fill_(draw(st.sampled_from([0.01, 0.3, 1.0, 10.0, 100.0])))
+    if type(blocks[-1]).__name__ not in ("Affine", "Average"):
+        blocks[-1].delay = None  # nothing would read it
     if any(isinstance(block, cuba.KWTA) or has_norm(block) for block in blocks[1:]):
         # with a step between layers, biases of later ones would act before their input arrives
         for block in blocks:
@@ -135,6 +140,7 @@ def spatial_blocks(draw: st.DrawFn, shape: Shape) -> tuple[nn.Module, Shape]:
         padding=padding,
         groups=groups,
         weight_norm=draw(st.booleans()),
+        delay=draw(st.booleans()),
     )
     rows, columns = (
         (size + 2 * pad - length) // step + 1
@@ -148,12 +154,22 @@ def dense_blocks(draw: st.DrawFn, features: int) -> tuple[nn.Module, int]:
     size = draw(st.integers(2, 6))
     kind = draw(st.sampled_from(["Dense", "Dense", "Recurrent", "KWTA"]))
     if kind == "Recurrent":
-        return cuba.Recurrent(draw(neurons(own=True)), features, size), size
+        return cuba.Recurrent(draw(neurons(own=True)), features, size, delay=draw(st.booleans())), size
     if kind == "KWTA":
         plain = {**draw(neurons(norms=False, own=True)), "scale": 64}
         return cuba.KWTA(plain, features, size, num_winners=draw(st.integers(1, size))), size
     mask = None if draw(st.booleans()) else torch.rand(size, features) < 0.7
-    return cuba.Dense(draw(neurons(own=True)), features, size, mask=mask, delay_shift=draw(st.booleans())), size
+    return cuba.Dense(
+        draw(neurons(own=True)), features, size, mask=mask, delay_shift=draw(st.booleans()), delay=draw(st.booleans())
+    ), size
+
+
+def late(spikes: Array, delay: Any) -> Array:
+    """Spikes (N, T, channels, ...) by each channel's own whole number of steps later."""
+    result = np.zeros_like(spikes)
+    for channel, steps in enumerate(delay.delay.floor().int().tolist()):
+        result[:, steps:, channel] = spikes[:, : max(spikes.shape[1] - steps, 0), channel]
+    return result
 
 
 def has_norm(block: nn.Module) -> bool:
@@ -202,7 +218,8 @@ def test_generated_networks_send_slayers_spikes(drawn: tuple[Net, Shape, bool], 
         compared += 1
         node = graph.node(name)
         if isinstance(node, Neuron):
-            np.testing.assert_array_equal(trace.events[name].reshape(theirs.shape), theirs)
+            mine = trace.events[name].reshape(theirs.shape)
+            np.testing.assert_array_equal(mine if block.delay is None else late(mine, block.delay), theirs)
         elif type(block).__name__ == "Affine":
             np.testing.assert_array_equal(trace.outputs[name] * node.unit, theirs[:, -1].reshape(2, -1))
         else:
@@ -359,7 +376,7 @@ REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     ),
     (
         lambda: changed(cuba.Dense(plain(), 3, 2, delay=True), lambda block: block.delay.delay.data.fill_(5.7)),
-        "blocks.0: its axons delay spikes by up to 5 time steps",
+        "blocks.0: its axons delay spikes by up to 5 time steps, and it is the last",
     ),
 ]
 

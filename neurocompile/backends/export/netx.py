@@ -37,6 +37,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     Scale,
     Shape,
     SumPool2d,
@@ -49,6 +50,7 @@ ATTRIBUTE = "neurocompile"
 _UNIT = 64  # of a state, to a weight
 _HIGHEST_THRESHOLD = (1 << 17) - 1
 _LARGEST_BIAS = 1 << 12
+_LONGEST_DELAY = 62
 _MOST_SYNAPSES = 1 << 26  # of a matrix that stands for element-wise weights
 _INT8 = 127  # what Lava's convolutions hold their geometry in
 
@@ -68,6 +70,7 @@ class _Layer:
     shape: Shape
     fields: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    past: Recurrent | None = None  # what it reads is as late as this says
 
 
 def write_netx(program: Compiled | Graph, path: Path) -> list[str]:
@@ -148,6 +151,11 @@ def _layers(graph: Graph) -> tuple[list[_Layer], list[str]]:
         layer = _layer(graph, population)
         if layer.kind.startswith("dense") and len(layers[-1].shape) > 1:
             layers.append(_Layer("flatten", (int(np.prod(layers[-1].shape)),)))
+        if (past := layer.past) is not None:
+            _delay(layers, layer, past, population)
+            notes.append(
+                f"{population.name} hears late spikes of one presentation in the next; run each presentation by itself"
+            )
         layers.append(layer)
         if layer.kind == "dense_rec":
             notes.append(
@@ -169,27 +177,58 @@ def _clearing(timesteps: int, offset: int) -> str:
     )
 
 
+def _delay(layers: Sequence[_Layer], layer: _Layer, past: Recurrent, population: Population) -> None:
+    """Put delays to the layer that sends, as lava-dl writes them: its loader delays what that layer's neurons receive,
+    which is the same where nothing else drives them. To the layer that reads, where the input is delayed."""
+    delays = np.broadcast_to(per_channel(past.delays, past.shape), past.shape).ravel()
+    sender = next(each for each in reversed(layers) if each.kind != "flatten")
+    if delays.max() > _LONGEST_DELAY:
+        reason = f"which have up to {int(delays.max())} steps, limit {_LONGEST_DELAY}"
+    elif sender.kind == "input" and "neuron/type" not in sender.fields:
+        if layer.kind == "dense" and len(delays) != layer.shape[0]:
+            layer.fields["delay"] = delays
+            return
+        reason = "of a network's input, where the next layer is not dense or has as many neurons as the input"
+    elif sender.kind != "dense":
+        reason = f"of a layer of type {sender.kind}, for which lava-dl's loader has none"
+    elif "delay" in sender.fields:
+        reason = f"of a layer whose own input is late, {sender.names['']}"
+    elif "bias" in sender.fields:
+        reason = "of a layer with a bias, which lava-dl's loader does not delay"
+    else:
+        sender.fields["delay"] = delays
+        sender.names[".delay"] = population.projections[0].names[0]
+        return
+    raise GraphError(f"{population.name}: netx cannot say the delays of what it reads, {reason}; train without them")
+
+
 def _check_chain(graph: Graph, everyone: Sequence[Population]) -> None:
     """Every layer reads the one before it, and perhaps itself."""
     (before, *more) = graph.of_kind(*ENCODERS)
     if more:
         raise GraphError(f"{more[0]}: netx has one input, and this network encodes its input {len(more) + 1} times")
     for population in everyone:
-        forward = [each for each in population.projections if not each.recurrent]
+        forward = [each for each in population.projections if each.source != population.name]
+        late = [each for each in forward if each.recurrent and each.source != before]
+        if late:
+            raise GraphError(
+                f"{population.name}: spikes of {late[0].source} come back to it, and in netx only a layer's own do; "
+                "let recurrent connections come from the layer that they feed"
+            )
         if len(forward) != 1 or forward[0].source != before:
             sources = ", ".join(each.source for each in forward)
             raise GraphError(
                 f"{population.name}: it reads {sources}, and in netx a layer reads only the one before it, which is "
                 f"{before}; export networks without skip connections"
             )
-        for each in population.projections:
-            if each.recurrent and each.source != population.name:
-                raise GraphError(
-                    f"{population.name}: spikes of {each.source} come back to it, and in netx only a layer's own do; "
-                    "let recurrent connections come from the layer that they feed"
-                )
-        if sum(each.recurrent for each in population.projections) > 1:
+        back = [each.past for each in population.projections if each.source == population.name]
+        if len(back) > 1:
             raise GraphError(f"{population.name}: it has two recurrent connections, and in netx one; add their weights")
+        if back and back[0] is not None and back[0].longest > 1:
+            raise GraphError(
+                f"{population.name}: its own spikes come back after {back[0].longest} steps, in netx after one; train "
+                "without delays there"
+            )
         before = population.name
     if graph.outputs != (before,):
         raise GraphError(f"{graph.outputs[0]}: netx has one output, its last layer, which is {before}")
@@ -229,8 +268,8 @@ def _biased_input(graph: Graph, population: Population) -> _Layer:
 
 
 def _layer(graph: Graph, population: Population) -> _Layer:
-    forward = next(each for each in population.projections if not each.recurrent)
-    back = [each for each in population.projections if each.recurrent]
+    forward = next(each for each in population.projections if each.source != population.name)
+    back = [each for each in population.projections if each.source == population.name]
     neuron, bias = _neuron(graph, population)
     names = _names(graph, population)
     operator = _operator(forward)
@@ -245,7 +284,7 @@ def _layer(graph: Graph, population: Population) -> _Layer:
             **({"bias": bias.ravel()} if bias.any() else {}),
             **neuron,
         }
-        return _Layer("dense_rec" if back else "dense", (len(parts[0]),), fields, names)
+        return _Layer("dense_rec" if back else "dense", (len(parts[0]),), fields, names, forward.past)
     if back:
         raise GraphError(
             f"{population.name}: its own spikes come back to a convolution, and in netx only to a dense layer"
@@ -273,7 +312,7 @@ def _layer(graph: Graph, population: Population) -> _Layer:
     if bias.any():
         # one per channel, or one per neuron in Lava's order
         fields["bias"] = shared[:, 0] if (shared == shared[:, :1]).all() else bias.transpose()
-    return _Layer("conv", shape, fields, names)
+    return _Layer("conv", shape, fields, names, forward.past)
 
 
 def _names(graph: Graph, population: Population) -> dict[str, str]:
@@ -283,11 +322,12 @@ def _names(graph: Graph, population: Population) -> dict[str, str]:
     if len(population.projections) > 1:
         names[".sum"] = feeding
     for projection in population.projections:
-        names[".recurrent" if projection.recurrent else ".synapse"] = projection.name
+        own = projection.source == population.name
+        names[".recurrent" if own else ".synapse"] = projection.name
         for name, node in zip(projection.names, projection.nodes, strict=True):
-            if isinstance(node, Flatten) and not projection.recurrent:
+            if isinstance(node, Flatten) and not own:
                 names[".flatten"] = name
-        if projection.recurrent:
+        if own:
             names[".before"] = projection.names[0]
     return names
 
