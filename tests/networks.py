@@ -22,6 +22,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from neurocompile.errors import CapacityError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    ENCODERS,
     Add,
     Array,
     AvgPool2d,
@@ -88,6 +89,7 @@ class Builder:
         self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.closed: set[str] = set()  # neurons that a max pool of currents feeds, to which nothing can be added
         self.depths: dict[str, int] = {}  # how many neurons are passed to get here; what comes back is left out
 
     def pick(self, *options: Any) -> Any:
@@ -123,7 +125,7 @@ class Builder:
         """Sometimes a delay behind ``source``: of one number of steps, or of one for each channel or neuron; not all
         are so long that nothing ever arrives."""
         shape = self.shapes[source]
-        if self.pick(True, True, True, False):
+        if self.pick(True, True, True, False) or not isinstance(self.nodes[source][0], (Neuron, *ENCODERS)):
             return source
         steps = self.rng.integers(0, 4, self.pick((), shape[:1], shape))
         return self.add("late", AxonDelay(steps=steps if steps.min() < self.steps else steps - steps.min()), source)
@@ -242,7 +244,7 @@ class Builder:
 
     def bring_back_far(self, sender: str) -> None:
         """To an earlier neuron of the same shape, if there is one, as late as a chip needs it to be."""
-        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron)]
+        somas = [name for name, (node, _) in self.nodes.items() if isinstance(node, Neuron) and name not in self.closed]
         soma = self.pick(*(name for name in somas if self.shapes[name] == self.shapes[sender]))
         self.bring_back(sender, soma, self.depths[sender] - self.depths[soma] + self.pick(1, 1, 2))
 
@@ -279,7 +281,9 @@ class Builder:
                 bias=self.fractions(-1, 1, self.pick((), self.shapes[x][:1])),
                 compare=self.pick("above", "at_or_above"),
             )  # fmt: skip
-            return self.add("neuron", node, x)
+            name = self.add("neuron", node, x)
+            self.closed.add(name)
+            return name
         x = self.largest(self.nothing(self.neuron(x, plain=True)))
         x = self.largest(x) if self.pick(False, False, True) else x
         return self.layer(self.norm(x) if self.pick(False, False, True) else x)

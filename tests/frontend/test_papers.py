@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import papers_nets
 import pytest
 import torch
-from papers_nets import Form, Net, document, simulate
 from torch import nn
 
 from neurocompile import snn
@@ -20,6 +18,8 @@ from neurocompile.frontend.papers import VGG_LAYERS, read_papers, recognise
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import Array, BatchNorm, DirectEncoder, Input, Neuron, PoissonEncoder, Relu
+from tests.frontend import papers_nets
+from tests.frontend.papers_nets import Form, Net, document, simulate
 
 FORMS: tuple[Form, ...] = ("hybrid", "old hybrid", "early diet", "learned")
 

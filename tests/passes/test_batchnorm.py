@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Add, AvgPool2d, BatchNorm, Concat, Conv2d, Flatten, Linear, Node, Scale
 from neurocompile.ir.verify import verify
@@ -178,14 +177,14 @@ def test_where_no_layer_can_take_it_a_scale_and_a_bias_do(graph: Graph) -> None:
     assert_same(graph, after, samples_of(graph))
 
 
-def test_a_padded_pool_between_a_layer_and_its_norm_is_refused_later() -> None:
+def test_a_padded_pool_between_a_layer_and_its_norm_is_merged_later() -> None:
     graph = net(
         ("conv", CONV, ("direct",)), ("pool", PADDED, ("conv",)), ("bn", TWO, ("pool",)), ("out", lif(), ("bn",)),
         shape=(3, 5, 5),
     )  # fmt: skip
-    after = FoldPooling().run(assert_fused(graph))
-    with pytest.raises(GraphError, match=r"pool pads by \(1, 0\) what conv gives; use padding=0 there"):
-        SplitProjections().run(after)
+    after = SplitProjections().run(FoldPooling().run(assert_fused(graph)))
+    verify(after)
+    assert_same(graph, after, samples_of(graph))
 
 
 def test_single_precision_weights_are_summed_in_double() -> None:
