@@ -26,6 +26,7 @@ from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
     Add,
     Array,
+    AxonDelay,
     Conv2d,
     DirectEncoder,
     Flatten,
@@ -41,7 +42,7 @@ from neurocompile.ir.populations import populations
 from neurocompile.mapping.synapses import fan_out, full_box
 from neurocompile.program import Options, Program
 from tests.backends import sanafe_files
-from tests.networks import Builder, networks, samples_for
+from tests.networks import Builder, integer_networks, networks, samples_for
 from tests.passes.helpers import lif, net, quarters
 
 
@@ -85,6 +86,9 @@ def programs(draw: DrawFn) -> tuple[Program, Array]:
         # thresholds that are equalled and subtracted come of batch norms that turn a comparison round
     except (CapacityError, GraphError):
         reject()
+    projections = [projection for population in populations(program.integer) for projection in population.projections]
+    if any(each.past and each.past.axon_steps is not None for each in projections):
+        reject()  # refused by name, below
     return program, draw(samples_for(graph, most=1))[0]
 
 
@@ -314,6 +318,29 @@ def test_every_structural_synapse_is_listed(name: str) -> None:
     assert name
 
 
+@given(integer_networks())
+@settings(max_examples=40)
+def test_synapses_of_generated_networks(graph: Graph) -> None:
+    for population in populations(graph):
+        for projection in population.projections:
+            sources, targets, weights = synapses(projection)
+            dense = np.zeros((math.prod(projection.source_shape), population.neurons), np.int64)
+            dense[sources, targets] = weights
+            units = np.eye(len(dense), dtype=np.int64).reshape(len(dense), *projection.source_shape)
+            np.testing.assert_array_equal(dense, projection.apply(units).reshape(len(dense), -1))
+
+
+def test_neurons_that_are_late_by_different_numbers_of_steps(tmp_path: Path) -> None:
+    nodes: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("input", Input(shape=(2,)), ()), ("encoder", DirectEncoder(), ("input",)),
+        ("late", AxonDelay(steps=np.array([0, 2])), ("encoder",)), ("fc", Linear(weight=np.eye(2)), ("late",)),
+        ("out", Readout(), ("fc",)),
+    ]  # fmt: skip
+    program = compiled(Graph("late", "traced", 4, nodes, ("out",)))
+    with pytest.raises(GraphError, match="out: reads encoder by fc, whose neurons are late by different numbers of st"):
+        write_sanafe(program, tmp_path / "x.yaml")
+
+
 def test_paths_that_meet_are_one_synapse() -> None:
     graph = Graph(
         "n", "spiking", 1,
@@ -342,6 +369,8 @@ def test_paths_that_meet_are_one_synapse() -> None:
         ({"spikes": "graded"}, r"features_1: sends graded spikes"),
         ({"current_leak": np.array(0.5)}, r"features_1: has a synaptic current that decays"),
         ({"single_spike": True}, r"features_1: fires at most once"),
+        ({"membrane_min": np.array(-0.5)}, r"features_1: has a floor for its membrane"),
+        ({"reset": "set", "leaky_reset": False}, r"features_1: is reset to a value one step late"),
         (
             {"compare": "at_or_above", "leak": np.array(0.5)},
             r"features_1: fires at its threshold, subtracts it and lets",

@@ -263,11 +263,20 @@ def _check(population: Population, somas: Mapping[str, Soma]) -> None:
     if isinstance(soma, Neuron):
         if soma.single_spike:
             refuse("fires at most once", "train it with single_spike=False, or use --format json")
+        if soma.membrane_min is not None:
+            refuse("has a floor for its membrane", "train it without membrane_min, or use --format json")
+        if soma.reset == "set" and not soma.leaky_reset:
+            refuse("is reset to a value one step late", "train it with leaky_reset=True, or use --format json")
         if soma.reset == "subtract" and soma.compare == "at_or_above" and not _owes(soma):
             refuse("fires at its threshold, subtracts it and lets that leak", "train it with compare='above'")
     if fixed.state_bits > _STATE_BITS:
         refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
     for projection in population.projections:
+        if projection.past and projection.past.axon_steps is not None:
+            refuse(
+                f"reads {projection.source} by {projection.name}, whose neurons are late by different numbers of steps",
+                "delay all of them by one number, or use --format json",
+            )
         steps = projection.steps + _early(somas.get(projection.source))
         if steps > MOST_STEPS:
             refuse(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neurocompile.errors import GraphError
-from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Node, Scale, Shape, SumPool2d, per_channel
+from neurocompile.ir.nodes import MOVES, Array, Conv2d, Linear, Node, PadChannels, Scale, Shape, SumPool2d, per_channel
 from neurocompile.ir.populations import Projection
 
 #: entries of a sparse matrix: sources, targets, weights
@@ -23,7 +23,7 @@ def synapses(projection: Projection) -> _Entries:
     neurons = np.arange(math.prod(shape))
     entries = (neurons, neurons, np.ones(len(neurons), np.int64))
     for node in projection.operators:
-        if not isinstance(node, Flatten):
+        if not isinstance(node, MOVES):
             entries = _compose(entries, _entries(node, shape))
         shape = node.output_shape(shape)
     sources, targets, weights = entries
@@ -66,8 +66,21 @@ def _entries(node: Node, shape: Shape) -> _Entries:
             return _windows(shape, ones, shape[0], node.stride, node.padding, (1, 1))
         case Conv2d():
             weights = node.weight.astype(np.int64) << node.weight_exponent
-            return _windows(shape, weights, node.groups, node.stride, node.padding, node.dilation)
+            spread = node.spread(shape)
+            windows = _windows(spread, weights, node.groups, node.stride, node.padding, node.dilation)
+            return _compose(_apart(shape, spread, node.upsample), windows) if node.spreads else windows
+        case PadChannels():
+            neurons = np.arange(math.prod(shape))
+            return neurons, neurons + node.before * math.prod(shape[1:]), np.ones(len(neurons), np.int64)
     raise GraphError(f"a {node.kind} stands in a projection, whose synapses cannot be listed; use --format json")
+
+
+def _apart(shape: Shape, spread: Shape, upsample: tuple[int, int]) -> _Entries:
+    """The values of maps of ``shape`` as they lie in maps of the shape ``spread``, with zeros between and behind them."""
+    channel, row, column = np.indices(shape)
+    targets = (channel * spread[1] + row * upsample[0]) * spread[2] + column * upsample[1]
+    neurons = np.arange(math.prod(shape))
+    return neurons, targets.ravel(), np.ones(len(neurons), np.int64)
 
 
 def _windows(

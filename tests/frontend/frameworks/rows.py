@@ -85,7 +85,7 @@ SNNTORCH = [
     *(_snntorch("RLeaky", reset, f"0.5, linear_features=4, reset_mechanism='{reset}'") for reset in _RESETS),
     _snntorch("RLeaky", "all_to_all with a convolution", "0.5, conv2d_channels=3, kernel_size=3", shape=(2, 4, 4)),
     _snntorch("RLeaky", "all_to_all=False", "0.5, V=torch.tensor([.5, -.5, 1., -1.]), all_to_all=False"),
-    _snntorch("RLeaky", _ONCE, "0.5, linear_features=4, threshold=8.0, reset_delay=False"),
+    _snntorch("RLeaky", _ONCE, "0.5, linear_features=4, threshold=4.0, reset_delay=False"),
     *(_snntorch("RSynaptic", reset, f"0.5, 0.5, linear_features=4, reset_mechanism='{reset}'") for reset in _RESETS),
     _snntorch("RSynaptic", "all_to_all=False", "0.5, 0.5, V=0.5, all_to_all=False"),
     _snntorch(
