@@ -30,9 +30,9 @@ from neurocompile.passes.batchnorm import FuseBatchNorm
 from neurocompile.passes.cleanup import RemoveIdentity
 from neurocompile.passes.convert import Convert, one_step
 from neurocompile.passes.delays import LowerDelays
-from neurocompile.passes.max_pools import MoveMaxPools
 from neurocompile.passes.maxpool import LowerMaxPool
 from neurocompile.passes.pooling import FoldPooling
+from neurocompile.passes.pools_behind_relus import MoveMaxPools
 from neurocompile.passes.projections import SplitProjections
 from neurocompile.passes.quantize import Numerics, Quantize
 from neurocompile.passes.reset import ResetToZero

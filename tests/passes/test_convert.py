@@ -33,7 +33,7 @@ from neurocompile.ir.verify import verify
 from neurocompile.passes.base import PassManager
 from neurocompile.passes.cleanup import RemoveIdentity
 from neurocompile.passes.convert import Conversion, Convert, one_step
-from neurocompile.passes.max_pools import MoveMaxPools
+from neurocompile.passes.pools_behind_relus import MoveMaxPools
 from neurocompile.passes.quantize import Quantize
 from neurocompile.passes.retime import Retime
 from tests.anns import anns, from_torch, small_ann

@@ -24,7 +24,7 @@ from neurocompile.ir.nodes import (
     Readout,
     Relu,
 )
-from neurocompile.passes.max_pools import MoveMaxPools
+from neurocompile.passes.pools_behind_relus import MoveMaxPools
 
 Array = npt.NDArray[Any]
 Nodes = list[tuple[str, Node, tuple[str, ...]]]
