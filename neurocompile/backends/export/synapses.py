@@ -76,7 +76,7 @@ def _entries(node: Node, shape: Shape) -> _Entries:
 
 
 def _apart(shape: Shape, spread: Shape, upsample: tuple[int, int]) -> _Entries:
-    """The values of maps of ``shape`` as they lie in maps of the shape ``spread``, with zeros between and behind them."""
+    """The values of maps of ``shape`` as they lie in maps of the shape ``spread``, among zeros."""
     channel, row, column = np.indices(shape)
     targets = (channel * spread[1] + row * upsample[0]) * spread[2] + column * upsample[1]
     neurons = np.arange(math.prod(shape))
