@@ -27,7 +27,8 @@ from neurocompile.frontend.frameworks.sinabs import TABLE, spiking
 from neurocompile.frontend.presentation import from_module
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import SomaState, Trace, interpret
-from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Readout, per_channel
+from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Readout, Relu, per_channel
+from tests.frontend.frameworks.rows import SINABS, Row
 
 sinabs = pytest.importorskip("sinabs", reason="sinabs is not installed; pip install --no-deps sinabs==3.1.3")
 sl = pytest.importorskip("sinabs.layers")
@@ -224,7 +225,7 @@ def compare(graph: Graph, x: Tensor, seen: dict[str, Array]) -> int:
     """How many spikes differ, each because its membrane lies at the threshold. In order of flow: what follows from a
     difference, in its sample, is not compared."""
     trace, membranes = run(graph, x)
-    assert set(trace.events) == {*graph.of_kind(DirectEncoder, Neuron)}
+    assert set(trace.events) == {*graph.of_kind(DirectEncoder, Neuron, Relu)}
     assert {*graph.of_kind(Neuron, Readout)} <= set(seen)
     agreed = np.full(len(x), x.shape[1])  # time steps of each sample
     excused = 0
@@ -422,6 +423,51 @@ def test_refusals(number: int) -> None:
     with pytest.raises(GraphError, match=re.escape(sentence)) as refusal:
         from_module(model, (4,), 3, "net")
     assert "1 operation cannot be compiled: 1 (" in str(refusal.value)
+
+
+class Merged(nn.Module):
+    """Two layers of neurons that read the same, merged for a third."""
+
+    def __init__(self, before: nn.Module, one: nn.Module, other: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.before, self.one, self.other, self.merge, self.after = before, one, other, sl.Merge(), after
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x)
+        spikes: Tensor = self.after(self.merge(self.one(x), self.other(x)))
+        return spikes
+
+
+def _of_row(row: Row) -> Network:
+    """A network for two samples of four steps. Weights are quarters."""
+    torch.manual_seed(0)
+    parts = eval(row.code, {"sl": sl, "sa": sa, "nn": nn, "torch": torch, "Merged": Merged})
+    model = nn.Sequential(*parts) if isinstance(parts, list) else parts
+    rng = np.random.default_rng(2)
+    for part in model.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            with torch.no_grad():
+                for parameter in part.parameters():
+                    parameter.copy_(torch.tensor(rng.integers(-2, 5, parameter.shape) / 4))
+    squeezed = any(isinstance(part, sl.SqueezeMixin) for part in model.modules())
+    x = torch.tensor(rng.integers(-1, 3, (2, 4, *row.shape))).float()
+    return Network(model.eval(), x, squeezed)
+
+
+@pytest.mark.parametrize("row", [row for row in SINABS if not row.refused], ids=str)
+def test_supported_rows(row: Row) -> None:
+    network = _of_row(row)
+    seen = recorded(network)
+    graph = imported(network)
+    assert compare(graph, network.x, seen) == 0
+    assert graph.of_kind(Neuron)
+    assert all(seen[name].any() and not seen[name].all() for name in graph.of_kind(Neuron))
+
+
+@pytest.mark.parametrize("row", [row for row in SINABS if row.refused], ids=str)
+def test_refused_rows(row: Row) -> None:
+    with pytest.raises(GraphError, match=re.escape(row.refused)):
+        imported(_of_row(row))
 
 
 def test_every_layer_of_sinabs_is_in_the_table_or_plain_python() -> None:
