@@ -88,15 +88,18 @@ def chains(draw: st.DrawFn) -> Graph:
             biased = draw(st.booleans())
             chain.layer(name, [(f"{name}.w", operator)], neuron(memory=not biased), bias=bias(3) if biased else None)
         chain.flatten()
-    for index in range(draw(st.integers(1, 2))):
+    count = draw(st.integers(1, 2))
+    for index in range(count):
         name, (features,) = f"dense{index}", chain.shape
-        size, biased = draw(st.integers(2, 5)), draw(st.booleans())
+        size, biased, recurs = draw(st.integers(2, 5)), draw(st.booleans()), draw(st.booleans())
+        late = index < count - 1 and not biased and not recurs and draw(st.booleans())
         chain.layer(
             name,
             [(f"{name}.w", linear(weights(size, features)))],
             neuron(memory=not biased),
             bias=bias(size) if biased else None,
-            recurrent=weights(size, size) if draw(st.booleans()) else None,
+            recurrent=weights(size, size) if recurs else None,
+            delays=rng.integers(0, 4, draw(st.sampled_from([1, size]))) if late else None,
         )
     end = draw(st.sampled_from(["", "", "integrate", "average"]))
     if end == "integrate":

@@ -198,6 +198,11 @@ class Chain:
 
     def finish(self) -> Graph:
         """The integer graph, which ends in the last layer's spikes, or in its membrane where it never fires."""
+        if self._delays is not None:
+            raise GraphError(
+                f"{self._end}: its axons delay spikes by up to {self._delays.max()} time steps, and nothing is behind "
+                "it to which they could arrive late; train the last layer with delay=False"
+            )
         named = [
             (self._named(name), node, tuple(self._named(each) for each in reads)) for name, node, reads in self._nodes
         ]

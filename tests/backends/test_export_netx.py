@@ -87,6 +87,11 @@ def written(graph: Graph, folder: Path) -> Path:
     return folder / "net.net"
 
 
+def late(neuron: Neuron, past: Recurrent) -> Graph:
+    """Two layers, and what the spikes of the first pass on their way to the second."""
+    return network((4,), DENSE, neuron, past, Linear(weight=np.array([[9, -9, 3]]), weight_bits=8), READOUT)
+
+
 @settings(max_examples=100)
 @given(graph=chains())
 def test_generated_chains_come_back_as_they_were(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -213,6 +218,7 @@ def test_the_loader_keeps_what_we_say_it_keeps(
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 
+LATE = Recurrent(shape=(3,), steps=2)
 TWO = [("n1", NEURON, ("n0",)), ("n2", Linear(weight=np.array([[9, -9, 3]]), weight_bits=8), ("n1",))]
 
 
@@ -292,6 +298,25 @@ TWO = [("n1", NEURON, ("n0",)), ("n2", Linear(weight=np.array([[9, -9, 3]]), wei
             ),
             "end: its own spikes come back to a convolution",
         ),
+        (
+            network(
+                (4,),
+                more=[
+                    ("back", Recurrent(shape=(3,), steps=2), ("end",)),
+                    ("w", DENSE, ("spikes",)),
+                    ("v", Linear(weight=WEIGHT[:, :3], weight_bits=8), ("back",)),
+                    ("sum", Add(), ("w", "v")),
+                    ("end", NEURON, ("sum",)),
+                ],
+            ),
+            "end: its own spikes come back after 2 time steps, and in netx after one",
+        ),
+        (late(NEURON, Recurrent(shape=(3,), steps=63)), "n1: .*late, and one takes 63 steps, limit 62"),
+        (late(replace(NEURON, bias=np.array(64)), LATE), "n1: .*would delay its input and not its bias"),
+        (
+            network((4,), Recurrent(shape=(4,)), DENSE, NEURON),
+            "spikes: .*dense layers only, and this is 'input'; train without",
+        ),
     ],
 )
 def test_what_netx_cannot_say_is_refused_by_name(graph: Graph, message: str, tmp_path: Path) -> None:
@@ -310,6 +335,15 @@ def test_only_integers_go_out_and_only_where_one_can_write(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(InputError, match=r"needs h5py; pip install 'neurocompile\[netx\]'"):
         written(graph, tmp_path)
+
+
+def test_delays_are_written_and_said(tmp_path: Path) -> None:
+    graph = late(NEURON, Recurrent(shape=(3,), axon_steps=np.array([0, 61, 2])))
+    notes = write_netx(graph, tmp_path / "n.net")
+    assert "n4 hears in the next presentation what was still on its way" in notes[2]
+    with h5py.File(tmp_path / "n.net") as file:
+        assert file["layer/1/delay"][()].tolist() == [1, 62, 3]
+        assert "delay" not in file["layer/2"]
 
 
 def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -395,6 +429,25 @@ def test_lava_dl_runs_images_one_after_the_other_to_the_same_spikes(tmp_path: Pa
     np.testing.assert_array_equal(found["spikes"][3:18], spikes)
     found = run_in_lava(path, layers=6, events=events, timesteps=5)
     np.testing.assert_array_equal(found["membrane"], expected.outputs["out"][-1])
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+def test_lava_dl_runs_axons_that_delay_to_the_same_spikes(tmp_path: Path) -> None:
+    import_lava_dl("netx.hdf5")
+    rng = np.random.default_rng(4)
+    chain = Chain("late", 12)
+    chain.start((6,))
+    neuron = Cuba(np.array(1024), np.array(64), 40)
+    delays = np.array([0, 3, 1, 7, 2])
+    chain.layer("d0", [("w0", linear(rng.integers(-30, 60, (5, 6))))], neuron, delays=delays)
+    chain.layer("d1", [("w1", linear(rng.integers(-30, 60, (3, 5))))], neuron)
+    graph = chain.finish()
+    expected = interpret(graph, (rng.random((1, 12, 6)) < 0.4).astype(float))
+    found = run_in_lava(written(graph, tmp_path), layers=3, events=expected.events["spikes"], timesteps=12)
+    spikes = expected.events["d1"].reshape(12, -1)
+    assert 0.05 < spikes.mean() < 0.9
+    np.testing.assert_array_equal(found["spikes"][2:14], spikes)
 
 
 @pytest.mark.slow

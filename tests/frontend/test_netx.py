@@ -17,7 +17,7 @@ from neurocompile.errors import GraphError, InputError, NeurocompileError
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import Array, Conv2d, DirectEncoder, Linear, Neuron, Readout, Scale, SumPool2d
+from neurocompile.ir.nodes import Array, Conv2d, DirectEncoder, Linear, Neuron, Readout, Recurrent, Scale, SumPool2d
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed; run: pip install 'neurocompile[netx]'")
 
@@ -91,27 +91,18 @@ def test_the_dense_block_sends_its_true_spikes(wheel: Wheel, tmp_path: Path) -> 
     np.testing.assert_array_equal(trace.events["0.dense"][0, :-1], expected[1:])
 
 
-@pytest.mark.slow
 def test_ntidigits_sends_the_true_spikes(wheel: Wheel, tmp_path: Path) -> None:  # noqa: F811
-    """Layer by layer, with the delays of their axons in between. Its file has four silent steps in front."""
-    path = wheel.network("gts/ntidigits/ntidigits.net", tmp_path)
-    with pytest.raises(GraphError, match=r"2.dense: its axons delay spikes by up to 62 time steps"):
-        read_netx(path)
-    steps = 3000
-    spikes = truth(wheel.array("gts/ntidigits/input.npy"))
-    with h5py.File(path) as file:
-        for index in (2, 3, 4):
-            layer = file[f"layer/{index}"]
-            alone = dense(layer["weight"][()], neuron={name: value[()] for name, value in layer["neuron"].items()})
-            graph = read_netx(write(tmp_path / "alone.net", alone, timesteps=steps))
-            sent = FunctionalBackend().run(graph, spikes[None].astype(float)).events["0.dense"][0]
-            spikes = np.zeros_like(sent)
-            delays = layer["delay"][()].astype(int) if "delay" in layer else np.zeros(sent.shape[1], int)
-            for neuron, delay in enumerate(delays):
-                spikes[delay:, neuron] = sent[: steps - delay, neuron]
+    """Its axons delay spikes, each by its own time. The file has four silent steps in front."""
+    graph = read_netx(wheel.network("gts/ntidigits/ntidigits.net", tmp_path))
+    delays = [node.delays for _, node in graph.items() if isinstance(node, Recurrent)]
+    assert [(each.shape, each.min(), each.max()) for each in delays] == [((256,), 0, 62)] * 2
+    spikes = truth(wheel.array("gts/ntidigits/input.npy"))[None, :, None, None].astype(float)
+    trace = FunctionalBackend().run(graph, spikes)
     expected = truth(wheel.array("gts/ntidigits/output.npy"))
     assert expected.sum() == 22572
-    np.testing.assert_array_equal(spikes[:-4], expected[4:])
+    np.testing.assert_array_equal(trace.events["4.dense"][0, :-4], expected[4:])
+    groups = expected[4:].reshape(len(expected) - 4, 11, 22).sum(axis=(0, 2))
+    np.testing.assert_array_equal(trace.outputs["5.average"][0], groups << 6)
 
 
 # ---------------------------------------------------------------------------------------------------- what files say
@@ -302,7 +293,8 @@ COMPLEX = {**dense([[1]]), "weight": {"real": [[1]], "imag": [[1]]}}
         ([dense([[1]], bias=[5000])], "0.dense: it has a bias of 5000, limit 4095"),
         ([dense([[1, 2]], bias=[1, 2])], r"its bias has shape \(2,\); it must be \(1,\)"),
         ([dense([[1]], delay=[-1])], "it has a delay of -1 steps"),
-        ([dense([[1]], delay=[70])], "0.dense: its axons delay spikes by up to 62 time steps"),
+        ([dense([[1]], delay=[70])], "0.dense: its axons delay spikes by up to 62 time steps, and nothing"),
+        ([dense(np.eye(3), delay=[1, 2]), dense(np.ones((1, 3)))], "0.dense.delay: .*axon_steps"),
         (
             [dense([[0.5]])],
             r"'weight' has a value of 0.5 and must have whole numbers; export it with lava-dl's quantization",

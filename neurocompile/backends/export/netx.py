@@ -1,7 +1,7 @@
 """An integer graph -> lava-dl's network exchange (HDF5, ``.net``), which ``lava.lib.dl.netx`` loads and Lava runs.
 
-The format has chains of layers: synapses (a matrix or a convolution), perhaps synapses from a layer to itself, and CUBA
-neurons, which reset to zero. What else a graph says is refused with its layer. A readout becomes neurons of the highest
+The format has chains of layers: synapses (a matrix or a convolution), perhaps synapses from a layer to itself, CUBA
+neurons, which reset to zero, and behind dense layers axons that delay spikes. What else a graph says is refused with its layer. A readout becomes neurons of the highest
 threshold that there is, which its membrane is proved never to pass, as lava-dl itself writes layers that only
 integrate; sums over windows become part of the weights behind them.
 
@@ -37,6 +37,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Readout,
+    Recurrent,
     Scale,
     Shape,
     SumPool2d,
@@ -50,6 +51,7 @@ _UNIT = 64  # of a state, to a weight
 _HIGHEST_THRESHOLD = (1 << 17) - 1
 _LARGEST_BIAS = 1 << 12
 _MOST_SYNAPSES = 1 << 26  # of a matrix that stands for element-wise weights
+_LONGEST_DELAY = 62  # six bits of the chip, to which the loader clamps
 _INT8 = 127  # what Lava's convolutions hold their geometry in
 
 
@@ -146,6 +148,13 @@ def _layers(graph: Graph) -> tuple[list[_Layer], list[str]]:
             notes[-1] += "; load it with hdf5.Network(..., input_message_bits=8)"
     for population in others:
         layer = _layer(graph, population)
+        past = _forward(population).past
+        if past is not None:
+            _delay(layers[-1], _forward(population), past)
+            notes.append(
+                f"{population.name} hears in the next presentation what was still on its way in this one; run each "
+                "presentation by itself"
+            )
         if layer.kind.startswith("dense") and len(layers[-1].shape) > 1:
             layers.append(_Layer("flatten", (int(np.prod(layers[-1].shape)),)))
         layers.append(layer)
@@ -162,6 +171,32 @@ def _layers(graph: Graph) -> tuple[list[_Layer], list[str]]:
     return layers, notes
 
 
+def _delay(layer: _Layer, projection: Projection, past: Recurrent) -> None:
+    """Let the spikes of ``layer``, which is a file's last so far, take as long as ``projection`` says.
+
+    The loader delays what enters a neuron instead of what it sends. That is the same where nothing but delayed input
+    moves it; and in convolutions the loader passes delays over.
+    """
+    source = projection.source
+    reason = None
+    if layer.kind != "dense":
+        reason = f"netx delays the spikes of dense layers only, and this is {layer.kind!r}"
+    elif "bias" in layer.fields:
+        reason = "the loader of lava-dl 0.6.0 would delay its input and not its bias"
+    elif past.longest > _LONGEST_DELAY:
+        reason = f"one takes {past.longest} steps, limit {_LONGEST_DELAY}"
+    if reason is not None:
+        raise GraphError(f"{source}: its spikes arrive late, and {reason}; train without delays there")
+    delays = per_channel(past.delays, projection.source_shape)
+    layer.fields["delay"] = np.broadcast_to(delays, projection.source_shape).ravel()
+    layer.names[".delay"] = projection.names[0]
+
+
+def _forward(population: Population) -> Projection:
+    """What brings a population the spikes of the layer before it."""
+    return next(each for each in population.projections if each.source != population.name)
+
+
 def _clearing(timesteps: int, offset: int) -> str:
     return (
         f"a presentation has {timesteps} time steps; hdf5.Network(..., reset_interval={timesteps}, "
@@ -170,27 +205,35 @@ def _clearing(timesteps: int, offset: int) -> str:
 
 
 def _check_chain(graph: Graph, everyone: Sequence[Population]) -> None:
-    """Every layer reads the one before it, and perhaps itself."""
+    """Every layer reads the one before it, and perhaps what it sent itself in the step before."""
     (before, *more) = graph.of_kind(*ENCODERS)
     if more:
         raise GraphError(f"{more[0]}: netx has one input, and this network encodes its input {len(more) + 1} times")
+    earlier = {before}
     for population in everyone:
-        forward = [each for each in population.projections if not each.recurrent]
+        forward = [each for each in population.projections if each.source in earlier]
+        back = [each for each in population.projections if each.source not in earlier]
         if len(forward) != 1 or forward[0].source != before:
             sources = ", ".join(each.source for each in forward)
             raise GraphError(
                 f"{population.name}: it reads {sources}, and in netx a layer reads only the one before it, which is "
                 f"{before}; export networks without skip connections"
             )
-        for each in population.projections:
-            if each.recurrent and each.source != population.name:
+        for each in back:
+            if each.source != population.name:
                 raise GraphError(
                     f"{population.name}: spikes of {each.source} come back to it, and in netx only a layer's own do; "
                     "let recurrent connections come from the layer that they feed"
                 )
-        if sum(each.recurrent for each in population.projections) > 1:
+            if each.most_steps != 1:
+                raise GraphError(
+                    f"{population.name}: its own spikes come back after {each.most_steps} time steps, and in netx "
+                    "after one; let recurrent connections take one step"
+                )
+        if len(back) > 1:
             raise GraphError(f"{population.name}: it has two recurrent connections, and in netx one; add their weights")
         before = population.name
+        earlier.add(before)
     if graph.outputs != (before,):
         raise GraphError(f"{graph.outputs[0]}: netx has one output, its last layer, which is {before}")
 
@@ -229,8 +272,8 @@ def _biased_input(graph: Graph, population: Population) -> _Layer:
 
 
 def _layer(graph: Graph, population: Population) -> _Layer:
-    forward = next(each for each in population.projections if not each.recurrent)
-    back = [each for each in population.projections if each.recurrent]
+    forward = _forward(population)
+    back = [each for each in population.projections if each is not forward]
     neuron, bias = _neuron(graph, population)
     names = _names(graph, population)
     operator = _operator(forward)
@@ -283,11 +326,12 @@ def _names(graph: Graph, population: Population) -> dict[str, str]:
     if len(population.projections) > 1:
         names[".sum"] = feeding
     for projection in population.projections:
-        names[".recurrent" if projection.recurrent else ".synapse"] = projection.name
+        back = projection.source == population.name
+        names[".recurrent" if back else ".synapse"] = projection.name
         for name, node in zip(projection.names, projection.nodes, strict=True):
-            if isinstance(node, Flatten) and not projection.recurrent:
+            if isinstance(node, Flatten) and not back:
                 names[".flatten"] = name
-        if projection.recurrent:
+        if back:
             names[".before"] = projection.names[0]
     return names
 
