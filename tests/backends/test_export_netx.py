@@ -315,7 +315,7 @@ TWO = [("n1", NEURON, ("n0",)), ("n2", Linear(weight=np.array([[9, -9, 3]]), wei
         (late(replace(NEURON, bias=np.array(64)), LATE), "n1: .*would delay its input and not its bias"),
         (
             network((4,), Recurrent(shape=(4,)), DENSE, NEURON),
-            "spikes: .*dense layers only, and this is 'input'; train without",
+            "spikes: .*dense layers only, and this is 'input'",
         ),
     ],
 )

@@ -1,9 +1,9 @@
 """An integer graph -> lava-dl's network exchange (HDF5, ``.net``), which ``lava.lib.dl.netx`` loads and Lava runs.
 
 The format has chains of layers: synapses (a matrix or a convolution), perhaps synapses from a layer to itself, CUBA
-neurons, which reset to zero, and behind dense layers axons that delay spikes. What else a graph says is refused with its layer. A readout becomes neurons of the highest
-threshold that there is, which its membrane is proved never to pass, as lava-dl itself writes layers that only
-integrate; sums over windows become part of the weights behind them.
+neurons, which reset to zero, and behind dense layers axons that delay spikes. What else a graph says is refused with
+its layer. A readout becomes neurons of the highest threshold that there is, which its membrane is proved never to pass,
+as lava-dl itself writes layers that only integrate; sums over windows become part of the weights behind them.
 
 The loader of lava-dl 0.6.0 rescales and truncates the weights of dense layers, sometimes to others. What it would make
 of each matrix is worked out here (``_keeps``), and a matrix that it would change is refused. Names and the encoder, for
