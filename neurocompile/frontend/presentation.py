@@ -27,6 +27,10 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Readout, Scale, Shape
 from neurocompile.snn.build import WiredModule
 
+#: what networks call the number of time steps, where ``forward`` is told
+_STEPS = frozenset(
+    "num_steps n_steps nsteps steps timesteps time_steps num_timesteps n_timesteps num_time_steps time_window T".split()
+)
 #: a step that calls a network once more shows what it reads of the step before, and one more that it stays so
 _DRIVEN_STEPS = 3
 
@@ -88,13 +92,15 @@ class Imported:
         steps, layout = self.graph.timesteps, self.layout
         dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         x = torch.from_numpy(np.ascontiguousarray(layout.batch(samples, steps))).to(dtype)
+        taken = _parameters(self.module)
+        told = taken.told(steps)
         if not layout.stepwise:
-            self.module(x)
+            self.module(x, **told, **taken.at_rest)
             return
         parts = x.unbind(layout.axes.index(("T",))) if layout.has_time else [x] * steps
-        states: list[Any] = [None] * _parameters(self.module)[1]
+        states = taken.at_rest
         for part in parts:
-            states = _states(self.module, self.module(part, *states), len(states))
+            states = _states(self.module, self.module(part, **told, **states), taken)
 
 
 def from_module(
@@ -184,7 +190,8 @@ class _Attempt:
         self, module: nn.Module, layout: Layout, timesteps: int, batch: int, table: Mapping[str, Handler]
     ) -> None:
         self.module, self.layout, self.timesteps, self.batch = module, layout, timesteps, batch
-        self.inputs, self.states = _parameters(module)
+        self.taken = _parameters(module)
+        self.inputs = self.taken.input
         self.recorder = Recorder(self.inputs, layout.sample, timesteps, static=not layout.has_time)
         self.tracer = Tracer(module, self.recorder, table, batch)
         self.driven = False
@@ -205,9 +212,14 @@ class _Attempt:
             except Exception as problem:  # whatever the user's forward() raises when it meets a symbol
                 self._raise_problems()
                 text = (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(".")
+                remedy = "let every operation and shape be independent of tensor values, and decide in __init__"
+                if self.taken.states and "NoneType" in text:
+                    remedy = (
+                        f"what forward() takes besides its input ({', '.join(self.taken.states)}) are states, which "
+                        "are None at the first time step; let them start at zero then"
+                    )
                 raise GraphError(
-                    f"{type(self.module).__name__}: forward() cannot be followed {place(problem)}: {text}; "
-                    "let every operation and shape be independent of tensor values, and decide in __init__"
+                    f"{type(self.module).__name__}: forward() cannot be followed {place(problem)}: {text}; {remedy}"
                 ) from problem
         self._raise_problems()
         answers = _Answers(self.tracer, driven=self.driven)
@@ -230,7 +242,8 @@ class _Attempt:
         when: When = "along" if layout.has_time else "every"
         x = self.tracer.symbol(shape, Value(self.inputs, when, layout.axes))
         parts = x.unbind(layout.axes.index(("T",))) if layout.stepwise else None
-        result = self.tracer.filled(self.module(x if parts is None else parts[0], *[None] * self.states))
+        told, states = self.taken.told(self.timesteps), self.taken.at_rest
+        result = self.tracer.filled(self.module(x if parts is None else parts[0], **told, **states))
         steps = {name: len(layer.inputs) for name, layer in self.recorder.layers.items()}
         if layout.has_time and parts is None:
             self._check_steps(steps, self.timesteps)
@@ -238,10 +251,10 @@ class _Attempt:
         if set(steps.values()) <= {1}:
             self.driven = True
             for step in range(1, min(self.timesteps, _DRIVEN_STEPS)):
-                if not steps and not self.states:
+                if not steps and not states:
                     break
-                states = _states(self.module, result, self.states)
-                result = self.tracer.filled(self.module(x if parts is None else parts[step], *states))
+                states = _states(self.module, result, self.taken)
+                result = self.tracer.filled(self.module(x if parts is None else parts[step], **told, **states))
             self._check_steps(
                 {name: len(layer.inputs) for name, layer in self.recorder.layers.items()},
                 min(self.timesteps, _DRIVEN_STEPS),
@@ -258,7 +271,8 @@ class _Attempt:
         if len(counts) == 1:
             raise GraphError(
                 f"{type(self.module).__name__}: forward() runs {counts[0]} time steps, timesteps is {self.timesteps}; "
-                f"build with {counts[0]}, or change the network's"
+                f"build with {counts[0]}, or change the network's; where a layer of neurons is called in several "
+                "places, make a layer for each"
             )
         few, many = (min(steps, key=steps.__getitem__), max(steps, key=steps.__getitem__))
         raise GraphError(
@@ -267,15 +281,32 @@ class _Attempt:
         )
 
 
-def _states(module: nn.Module, result: Any, count: int) -> list[Any]:
+@dataclass(frozen=True)
+class _Parameters:
+    """What ``forward`` takes: its input, the states behind it, and how many time steps there are."""
+
+    input: str
+    states: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+    @property
+    def at_rest(self) -> dict[str, Any]:
+        return dict.fromkeys(self.states)
+
+    def told(self, timesteps: int) -> dict[str, int]:
+        return dict.fromkeys(self.steps, timesteps)
+
+
+def _states(module: nn.Module, result: Any, taken: _Parameters) -> dict[str, Any]:
     """What a step returned, as the states that the next one is given."""
+    count = len(taken.states)
     if not count:
-        return []
+        return {}
     if isinstance(result, tuple | list):
         if len(result) == 1 + count:
-            return list(result[1:])
+            return dict(zip(taken.states, result[1:], strict=True))
         if len(result) == 2 and isinstance(result[1], tuple | list) and len(result[1]) == count:
-            return list(result[1])
+            return dict(zip(taken.states, result[1], strict=True))
     returned = len(result) if isinstance(result, tuple | list) else 1
     raise GraphError(
         f"{type(module).__name__}: forward() takes {count} states and returns {returned} values; return "
@@ -283,22 +314,20 @@ def _states(module: nn.Module, result: Any, count: int) -> list[Any]:
     )
 
 
-def _parameters(module: nn.Module) -> tuple[str, int]:
-    """What ``forward`` calls its input, and how many states it takes behind it."""
+def _parameters(module: nn.Module) -> _Parameters:
     if isinstance(module, WiredModule):
-        return module.wiring.steps[0].name, 0
+        return _Parameters(module.wiring.steps[0].name)
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        return "input", 0
+        return _Parameters("input")
     parameters = list(inspect.signature(module.forward).parameters.values())
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if not plain:
-        return "input", 0
-    states = [each for each in plain[1:] if each.default is each.empty or _may_be_state(each)]
-    return plain[0].name, len(states)
-
-
-def _may_be_state(parameter: inspect.Parameter) -> bool:
-    return parameter.default is None
+        return _Parameters("input")
+    further = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY and each is not plain[0]]
+    steps = tuple(each.name for each in further if each.name in _STEPS)
+    states = [each.name for each in plain[1:] if each.default is each.empty or each.default is None]
+    states = [name for name in states if name not in steps]
+    return _Parameters(plain[0].name, tuple(states), steps)
 
 
 _RESET = "but it fires and is reset, which a chip does not show; return its spikes, or let it integrate without reset"

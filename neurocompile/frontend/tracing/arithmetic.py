@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -164,6 +164,25 @@ def reduce(mean: bool) -> Operation:
         return to_shape(tracer, pooled, [*lengths[: len(batch)], shape[0], *kept])
 
     return reduce
+
+
+class Largest(NamedTuple):
+    """What ``max`` along an axis returns."""
+
+    values: Symbol
+    indices: Symbol
+
+
+def largest(tracer: Tracer, input: Symbol, dim: Any = None, *_: Any, **__: Any) -> Largest:
+    """The largest output of a sample, at the end of a network: the outputs tell it as well."""
+    value = any_port(input)
+    labels = value.axes[axis_of(dim, len(value.axes))] if isinstance(dim, int) else ()
+    if "T" in labels:
+        raise Refusal("takes the largest over the time steps, which no chip keeps; return their sum, or the last step")
+    if labels != (len(tracer.recorder.shapes[value.node]) - 1,):
+        raise Refusal("takes the largest over other axes than the outputs; only nn.MaxPool2d can be followed")
+    left = tracer.symbol(sizes(input), replace(value, after="max"))
+    return Largest(left, left)
 
 
 def left_out(name: str) -> Operation:

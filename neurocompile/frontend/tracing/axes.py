@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from neurocompile.frontend.tracing.reading import any_port, axis_of, moved
 from neurocompile.frontend.tracing.symbolic import Refusal, Symbol, Value, batch_labels, features, regroup, sizes
@@ -212,11 +213,21 @@ def sliced(tracer: Tracer, input: Symbol, axis: int, part: slice) -> Symbol:
 
 
 def setitem(tracer: Tracer, input: Any, index: Any, value: Any) -> None:
-    items = index if isinstance(index, tuple) else (index,)
-    whole = all(item is Ellipsis or item == slice(None) for item in items[1:])
-    if isinstance(input, Symbol) or not isinstance(value, Symbol) or not isinstance(items[0], int) or not whole:
-        raise Refusal("writes into a part of a tensor; collect the time steps in a list and torch.stack it")
-    tracer.write(input, items[0] % len(input), value)
+    items = list(index) if isinstance(index, tuple) else [index]
+    refusal = Refusal("writes into a part of a tensor; collect the time steps in a list and torch.stack it")
+    if isinstance(input, Symbol) or not isinstance(value, Symbol) or any(isinstance(item, Tensor) for item in items):
+        raise refusal
+    if Ellipsis in items:
+        at = items.index(Ellipsis)
+        items[at : at + 1] = [slice(None)] * (input.ndim - len(items) + 1)
+    numbered = [axis for axis, item in enumerate(items) if isinstance(item, int)]
+    if len(numbered) != 1 or any(item != slice(None) for axis, item in enumerate(items) if axis not in numbered):
+        raise refusal
+    (axis,) = numbered
+    lengths = sizes(input)
+    if sizes(value) != (*lengths[:axis], *lengths[axis + 1 :]) or not -lengths[axis] <= items[axis] < lengths[axis]:
+        raise refusal
+    tracer.write(input, axis, items[axis] % lengths[axis], value)
 
 
 def stack(tracer: Tracer, tensors: Any, dim: int = 0) -> Symbol:
@@ -229,6 +240,11 @@ def stack(tracer: Tracer, tensors: Any, dim: int = 0) -> Symbol:
         for value in values
     )
     whens = [value.when for value in values]
+    if alike and len(items) != tracer.timesteps and whens == list(range(len(items))) and len(items) > 1:
+        raise Refusal(
+            f"stacks {len(items)} time steps, timesteps is {tracer.timesteps}; build with {len(items)}, or change the "
+            "network's"
+        )
     if not alike or (whens != list(range(tracer.timesteps)) and whens != ["every"] * tracer.timesteps):
         raise Refusal(
             f"stacks {len(items)} tensors that are not the {tracer.timesteps} time steps of one layer, in order; "
@@ -243,6 +259,19 @@ def stack(tracer: Tracer, tensors: Any, dim: int = 0) -> Symbol:
     )
 
 
+def with_zeros(items: list[Any]) -> Symbol | None:
+    """Maps between channels of zeros, such as a shortcut to more channels joins them: a padding."""
+    (at, *others) = [place for place, item in enumerate(items) if isinstance(item, Symbol)]
+    zeros = [item for place, item in enumerate(items) if place != at]
+    maps = sizes(items[at])
+    fitting = all(item.ndim == 4 and (len(item), *item.shape[2:]) == (maps[0], *maps[2:]) for item in zeros)
+    if others or len(maps) != 4 or not fitting or any(bool(item.any()) for item in zeros):
+        return None
+    before, behind = (sum(item.shape[1] for item in part) for part in (items[:at], items[at + 1 :]))
+    padded: Symbol = functional.pad(items[at], (0, 0, 0, 0, before, behind))  # type: ignore[assignment]
+    return padded
+
+
 def cat(tracer: Tracer, tensors: Any, dim: int = 0) -> Symbol:
     items = list(tensors)
     axis = axis_of(dim, len(sizes(items[0])))
@@ -250,6 +279,8 @@ def cat(tracer: Tracer, tensors: Any, dim: int = 0) -> Symbol:
         return stack(tracer, [without(tracer, item, axis) for item in items], axis)
     if len(items) == 1:
         return items[0]  # type: ignore[no-any-return]
+    if axis == 1 and (padded := with_zeros(items)) is not None:
+        return padded
     values = [tracer.value(item) for item in items]
     when, nodes = tracer.in_time(values)
     if values[0].axes[axis] != (0,) or len({value.axes for value in values}) != 1:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from neurocompile.frontend.tracing.arithmetic import add, div, left_out, mul, neg, reduce, sub
+from neurocompile.frontend.tracing.arithmetic import add, div, largest, left_out, mul, neg, reduce, sub
 from neurocompile.frontend.tracing.axes import (
     cat,
     expand,
@@ -74,11 +74,11 @@ def instead(name: str, default: str | None = "one of the layers in the README's 
 _COMPARISONS = frozenset(["gt", "ge", "lt", "le", "eq", "ne", "greater", "less", "heaviside", "where", "sign"])
 _RANDOM = frozenset(["rand_like", "randn_like", "bernoulli", "bernoulli_", "poisson", "uniform_", "normal_"])
 
-#: what looks at the values of a tensor
+#: what looks at the values of a tensor, by torch's own names: ``float(x)`` does, ``x.float()`` does not
 CONTROL = frozenset(
     [
-        *("bool", "int", "float", "complex", "index", "item", "tolist", "numpy", "array", "contains", "equal"),
-        *("allclose", "nonzero"),
+        *("__bool__", "__int__", "__float__", "__complex__", "__index__", "__array__", "__contains__"),
+        *("item", "tolist", "numpy", "equal", "allclose", "nonzero"),
     ]
 )
 
@@ -148,6 +148,10 @@ def _cast(tracer: Tracer, input: Any, *args: Any, **kwargs: Any) -> Any:  # noqa
     return input
 
 
+def _whole_numbers(tracer: Tracer, input: Any, *_: Any, **__: Any) -> Any:  # noqa: ARG001
+    raise Refusal("turns into whole numbers or truth values; keep floating-point numbers")
+
+
 def _in_place(operation: Operation) -> Operation:
     """``x += y``: everybody who holds x sees the result."""
 
@@ -211,6 +215,8 @@ OPERATIONS: dict[str, Operation] = {
     **_all(_in_place(div), "div_ idiv itruediv"),
     "sum": reduce(mean=False),
     "mean": reduce(mean=True),
+    "max": largest,
+    "amax": largest,
     **{name: left_out(name) for name in ("softmax", "log_softmax", "argmax", "sigmoid")},
     "linear": linear,
     **_all(matmul, "matmul mm"),
@@ -237,4 +243,5 @@ OPERATIONS: dict[str, Operation] = {
     **_all(_same, "detach detach_ clone contiguous cpu cuda requires_grad_ alias identity float double half bfloat16"),
     "get data": _same,
     **_all(_cast, "to type type_as"),
+    **_all(_whole_numbers, "bool int long short byte char"),
 }

@@ -110,7 +110,10 @@ class Recorder:
         if name in self.layers or isinstance(node, ENCODERS):
             return self.emit(f"{name}.before", Recurrent(shape=self.shapes[name]), (name,))
         if node is None or isinstance(node, (Recurrent, Input)):
-            raise Refusal(f"reads what {name} gave more than one time step before; keep to the step before")
+            raise Refusal(
+                f"reads what {name} gave more than one time step before; keep to the step before, and let a layer "
+                "without reset, such as neurocompile.snn.Readout, keep a sum that leaks"
+            )
         return self.emit(_base(name), node, tuple(self.past(source) for source in inputs))
 
     def same(self, one: str, other: str) -> bool:

@@ -56,8 +56,9 @@ class Tracer:
         self._name: str | None = None
         self._arrays: dict[int, tuple[Tensor, Array]] = {}
         self.encoded: dict[str, int] = {}
+        self._refused: set[str] = set()
         self._made: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        self._buffers: dict[int, tuple[Tensor, dict[int, Symbol]]] = {}
+        self._buffers: dict[int, _Buffer] = {}
 
     # ------------------------------------------------------------------------------------------------- following
 
@@ -80,13 +81,17 @@ class Tracer:
             try:
                 if handler is None:
                     return original(*args, **kwargs)
+                if path in self._refused:  # what comes of it at other time steps is no problem of its own
+                    raise _Listed
                 result = handler(TracedCall(self, module, path, args, kwargs))
                 self._note_spikes(path, result)
                 return result
-            except (Refusal, GraphError) as refusal:
-                if isinstance(refusal, GraphError) and handler is None:
+            except (Refusal, GraphError, _Listed) as refusal:
+                if isinstance(refusal, (GraphError, _Listed)) and handler is None:
                     raise
-                self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
+                if not isinstance(refusal, _Listed):
+                    self._refused.add(path)
+                    self.problem(f"{path or 'the model'} ({type(module).__name__}; {refusal})")
                 self.misplaced |= isinstance(refusal, WrongLayoutError)
                 shape = next((sizes(item) for item in leaves(args) if isinstance(item, Tensor)), ())
                 return self.symbol(shape, None)
@@ -109,13 +114,15 @@ class Tracer:
         if name in METADATA and args and isinstance(args[0], Symbol):
             return METADATA[name](*args, **kwargs)
         if name == "getitem" and id(args[0]) in self._buffers and isinstance(args[1], int):
-            return self._buffers[id(args[0])][1].get(args[1], torch.zeros(sizes(args[0])[1:]))
+            buffer = self._buffers[id(args[0])]
+            if buffer.axis == 0:
+                return buffer.steps.get(args[1], torch.zeros(sizes(args[0])[1:]))
         if self._buffers and name != "setitem":
             args, kwargs = self.filled((args, kwargs))
         given = [item for item in leaves((args, kwargs)) if isinstance(item, Symbol)]
         if not given:
             return self._plain(name, func, args, kwargs)
-        if name in CONTROL:
+        if getattr(func, "__name__", name) in CONTROL:
             raise GraphError(_cannot_follow(self.model, f"it looks at the values of a tensor ({name})"))
         try:
             if name not in OPERATIONS:
@@ -174,11 +181,14 @@ class Tracer:
 
     # --------------------------------------------------------------------------------------- what operations use
 
-    def write(self, buffer: Tensor, step: int, x: Symbol) -> None:
-        """``buffer[step] = x``: a tensor of the user's own that collects the time steps."""
+    def write(self, buffer: Tensor, axis: int, step: int, x: Symbol) -> None:
+        """``buffer[step] = x``, or along another axis: a tensor of the user's own that collects the time steps."""
         if id(buffer) not in self._buffers and bool(buffer.any()):
             raise Refusal("writes into a tensor that is not zero; collect time steps in a list and torch.stack it")
-        self._buffers.setdefault(id(buffer), (buffer, {}))[1][step] = x
+        kept = self._buffers.setdefault(id(buffer), _Buffer(buffer, axis, {}))
+        if kept.axis != axis:
+            raise Refusal("writes along two axes of a tensor; collect time steps in a list and torch.stack it")
+        kept.steps[step] = x
 
     def filled(self, structure: Any) -> Any:
         """``structure`` with such tensors as the sequences that they have become."""
@@ -186,8 +196,8 @@ class Tracer:
         def fill(item: Any) -> Any:
             if not isinstance(item, Tensor) or id(item) not in self._buffers:
                 return item
-            steps = self._buffers[id(item)][1]
-            return OPERATIONS["stack"](self, [steps[step] for step in sorted(steps)], 0)
+            buffer = self._buffers[id(item)]
+            return OPERATIONS["stack"](self, [buffer.steps[step] for step in sorted(buffer.steps)], buffer.axis)
 
         return tree_map(fill, structure)
 
@@ -304,6 +314,15 @@ class Tracer:
 
 
 @dataclass(frozen=True)
+class _Buffer:
+    """A tensor of the user's own, kept so that nothing else gets its number; ``steps`` lie along ``axis``."""
+
+    tensor: Tensor
+    axis: int
+    steps: dict[int, Symbol]
+
+
+@dataclass(frozen=True)
 class Watched:
     """Where the spikes of a layer are found when the network runs: in what the module at ``path`` returns, the item at
     ``position`` (of all in nested tuples), whose axes are those of ``value``."""
@@ -406,6 +425,8 @@ class TracedCall:
                 value = tensor.value
                 if value is None:
                     raise _Listed
+                if value.factor != 1:
+                    raise Refusal("its state is multiplied between two time steps; let the layer's own leak do that")
                 if value.node == name and value.when == now - 1:
                     continue
                 raise Refusal(f"starts step {now} from another state than it left at step {now - 1}; pass that on")
@@ -414,7 +435,10 @@ class TracedCall:
             if tensor is not None and tensor.numel() and bool(tensor.any()):
                 raise Refusal("its state does not start at zero; start it there")
         if now and state and all(tensor is None for tensor in state):
-            raise Refusal(f"its state is forgotten at step {now}; pass on what the step before returned")
+            raise Refusal(
+                f"its state is forgotten at step {now}; pass on what the step before returned, and where it is called "
+                "in several places, make a layer for each"
+            )
 
     def _fired(self, name: str, shape: tuple[int, ...], when: When, axes: Axes) -> Fired:
         tracer = self.tracer
