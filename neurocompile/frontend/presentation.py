@@ -29,7 +29,10 @@ from neurocompile.snn.build import WiredModule
 
 #: what networks call the number of time steps, where ``forward`` is told
 _STEPS = frozenset(
-    "num_steps n_steps nsteps steps timesteps time_steps num_timesteps n_timesteps num_time_steps time_window T".split()
+    [
+        *("num_steps", "n_steps", "nsteps", "steps", "timesteps", "time_steps", "num_timesteps", "n_timesteps"),
+        *("num_time_steps", "time_window", "T"),
+    ]
 )
 #: a step that calls a network once more shows what it reads of the step before, and one more that it stays so
 _DRIVEN_STEPS = 3

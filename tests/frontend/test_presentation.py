@@ -388,7 +388,8 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
     "one sample": (lambda net, x: net.step(x[0:1]), "takes a part of the (samples|time steps)"),
     "half of the features": (lambda net, x: net.step(x[:, :3]), "takes a part of the channels"),
     "a maximum over time": (
-        lambda net, x: torch.stack([net.step(x) for _ in range(4)]).max(0)[0], r"max .takes the largest over the time steps"
+        lambda net, x: torch.stack([net.step(x) for _ in range(4)]).max(0)[0],
+        r"max .takes the largest over the time steps",
     ),
     "nothing of the input": (lambda *_: 3, r"forward\(\) returns something other than a tensor"),
     "an error of its own": (lambda net, x: net.nothing(x), "has no attribute 'nothing'"),
