@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from neurocompile.errors import GraphError
-from neurocompile.frontend.slayer import read_slayer
+from neurocompile.frontend.slayer import _BLOCKS, _OTHER_NEURONS, read_slayer
+from neurocompile.frontend.slayer import _REFUSED as _REFUSED_BLOCKS
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import Neuron, Readout
@@ -21,7 +22,8 @@ from tests.frontend.test_slayer import Net, cuba, plain, run_slayer, slayer
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed; run: pip install 'neurocompile[netx]'")
 
-from neurocompile.frontend.netx import read_netx  # noqa: E402
+from neurocompile.frontend.netx import _FIELDS, read_netx  # noqa: E402
+from neurocompile.frontend.netx import _REFUSED as _REFUSED_LAYERS  # noqa: E402
 from tests.netx_files import NEURON, dense, write  # noqa: E402
 
 TIMESTEPS = 8
@@ -127,3 +129,10 @@ def test_refused_netx_rows(row: Row, tmp_path: Path) -> None:
     layers = eval(row.code, {"dense": dense, "NEURON": NEURON})
     with pytest.raises(GraphError, match=re.escape(row.refused)):
         read_netx(write(tmp_path / "net.net", *layers))
+
+
+def test_every_block_and_every_type_of_layer_has_a_row() -> None:
+    assert {*_BLOCKS, *_REFUSED_BLOCKS, *(f"{family} blocks" for family in _OTHER_NEURONS)} == {
+        row.layer for row in SLAYER
+    }
+    assert {*_FIELDS, *_REFUSED_LAYERS} <= {row.layer for row in NETX}
