@@ -382,7 +382,7 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
     "random numbers": (lambda net, x: net.step(torch.bernoulli(x)), "bernoulli .use neurocompile.snn.PoissonEncoder"),
     "half a sequence": (
         lambda net, x: torch.stack([net.step(x) for _ in range(4)][:3]),
-        "stacks 3 tensors that are not the 4 time steps"
+        "stacks 3 time steps, timesteps is 4; build with 3",
     ),
     "mixed samples": (lambda net, x: net.step(x.view(6, -1)), "mixes samples or time steps"),
     "one sample": (lambda net, x: net.step(x[0:1]), "takes a part of the (samples|time steps)"),
