@@ -94,6 +94,7 @@ def test_axons_and_synapses_of_every_slice(program: Program, document: dict[str,
     slices = document["mapping"]["slices"]
     found = [(slices[each["slice"]]["population"], each["source"], each["steps"]) for each in document["axons"]]
     assert found == [("lif", "encoder", 1), ("readout", "lif", 1)]
+    assert [each["most_steps"] for each in document["axons"]] == [1, 1]
     assert [each["synapses"] for each in document["axons"]] == [2 * 100, 3 * 32]
     assert [each["axons_in"] for each in document["axons"]] == [16, 32]
     assert document["phases"] == {each.name: each.soma.phase for each in populations(program.mapped)}

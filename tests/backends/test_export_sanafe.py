@@ -26,7 +26,6 @@ from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
     Add,
     Array,
-    AxonDelay,
     Conv2d,
     DirectEncoder,
     Flatten,
@@ -35,6 +34,7 @@ from neurocompile.ir.nodes import (
     Neuron,
     PoissonEncoder,
     Readout,
+    Recurrent,
     SumPool2d,
     Threshold,
 )
@@ -86,9 +86,6 @@ def programs(draw: DrawFn) -> tuple[Program, Array]:
         # thresholds that are equalled and subtracted come of batch norms that turn a comparison round
     except (CapacityError, GraphError):
         reject()
-    projections = [projection for population in populations(program.integer) for projection in population.projections]
-    if any(each.past and each.past.axon_steps is not None for each in projections):
-        reject()  # refused by name, below
     return program, draw(samples_for(graph, most=1))[0]
 
 
@@ -330,17 +327,6 @@ def test_synapses_of_generated_networks(graph: Graph) -> None:
             np.testing.assert_array_equal(dense, projection.apply(units).reshape(len(dense), -1))
 
 
-def test_neurons_that_are_late_by_different_numbers_of_steps(tmp_path: Path) -> None:
-    nodes: list[tuple[str, Any, tuple[str, ...]]] = [
-        ("input", Input(shape=(2,)), ()), ("encoder", DirectEncoder(), ("input",)),
-        ("late", AxonDelay(steps=np.array([0, 2])), ("encoder",)), ("fc", Linear(weight=np.eye(2)), ("late",)),
-        ("out", Readout(), ("fc",)),
-    ]  # fmt: skip
-    program = compiled(Graph("late", "traced", 4, nodes, ("out",)))
-    with pytest.raises(GraphError, match="out: reads encoder by fc, whose neurons are late by different numbers of st"):
-        write_sanafe(program, tmp_path / "x.yaml")
-
-
 def test_paths_that_meet_are_one_synapse() -> None:
     graph = Graph(
         "n", "spiking", 1,
@@ -400,6 +386,43 @@ def test_too_many_synapses_and_steps(tmp_path: Path, monkeypatch: pytest.MonkeyP
         GraphError, match=r"2: its projection linear\S* takes 2 time steps, limit 1, which SANA-FE cannot"
     ):
         write_sanafe(program, tmp_path / "x.yaml")
+
+
+def axons(delays: list[int]) -> Program:
+    """Three neurons whose axons delay their spikes, each by its own time, and a readout."""
+    return compiled(
+        Graph(
+            "late",
+            "traced",
+            8,
+            [
+                ("input", Input(shape=(4,)), ()),
+                ("encoder", DirectEncoder(scale=1.0, low=0, high=1), ("input",)),
+                ("w0", Linear(weight=quarters(3, 4)), ("encoder",)),
+                ("lif", lif(0.5), ("w0",)),
+                ("axons", Recurrent(shape=(3,), steps=0, axon_steps=np.array(delays)), ("lif",)),
+                ("w1", Linear(weight=quarters(2, 3, seed=3)), ("axons",)),
+                ("out", Readout(leak=np.array(0.5)), ("w1",)),
+            ],
+            ("out",),
+        )
+    )
+
+
+def test_axons_have_their_own_delays(tmp_path: Path) -> None:
+    program = axons([0, 2, 5])
+    sample = np.ones(4)
+    document = sanafe_files.read(written(program, sample, tmp_path))
+    late = {source: delay for source, target, _, delay in sanafe_files.edges(document) if target[0] == "out"}
+    assert sorted((index, delay) for (_, index), delay in late.items()) == [(0, 0), (1, 2), (2, 5)]
+    spikes, potentials = sanafe_files.simulate(document, 8 + program.phase_steps)
+    assert sum(len(each) for each in spikes) > 8
+    check(program, sample, spikes, lambda t, group, index: potentials[t][group, index])
+
+
+def test_axons_that_delay_for_too_long(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=r"out: its projection w1 takes 7 time steps, limit 6, which SANA-FE"):
+        write_sanafe(axons([0, 2, 6]), tmp_path / "x.yaml")
 
 
 def test_states_that_are_too_wide(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ from neurocompile.ir.nodes import (
     Soma,
     Threshold,
 )
-from neurocompile.ir.populations import Population, populations
+from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.mapping import CoreSlice
 from neurocompile.mapping.synapses import fan_out, full_box, payload_bits
 
@@ -204,8 +204,8 @@ class _Export:
             for projection in population.projections:
                 sources, targets, weights = synapses(projection)
                 values = weights * signs[targets] * unit
-                wait = projection.steps - 1 + _early(self.somas.get(projection.source))
-                delay = f", delay: {wait}" if wait else ""
+                waits = _axon_steps(projection)[sources] + projection.steps - 1
+                waits += _early(self.somas.get(projection.source))
                 source = planes.get(projection.source, _Source(projection.source, (1,), 0))
                 group = self.groups[projection.source]
                 for plane, factor in enumerate(source.factors):
@@ -213,9 +213,10 @@ class _Export:
                         (sources + plane * source.size).tolist(),
                         targets.tolist(),
                         (values * factor).tolist(),
+                        [f", delay: {wait}" if wait else "" for wait in waits.tolist()],
                         strict=True,
                     )
-                    yield from (f"{group}.{i} -> {target}.{j}: [weight: {value}{delay}]" for i, j, value in rows)
+                    yield from (f"{group}.{i} -> {target}.{j}: [weight: {value}{wait}]" for i, j, value, wait in rows)
         for population in self.populations:
             if isinstance(population.soma, Neuron) and _owes(population.soma):
                 group, taken = self.groups[population.name], flat(population.soma.threshold, population.shape) * _UNIT
@@ -272,16 +273,11 @@ def _check(population: Population, somas: Mapping[str, Soma]) -> None:
     if fixed.state_bits > _STATE_BITS:
         refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
     for projection in population.projections:
-        if projection.past and projection.past.axon_steps is not None:
-            refuse(
-                f"reads {projection.source} by {projection.name}, whose neurons are late by different numbers of steps",
-                "delay all of them by one number, or use --format json",
-            )
-        steps = projection.steps + _early(somas.get(projection.source))
+        steps = projection.most_steps + _early(somas.get(projection.source))
         if steps > MOST_STEPS:
             refuse(
                 f"its projection {projection.name} takes {steps} time steps, limit {MOST_STEPS}",
-                "shorten the skip connection",
+                "shorten the delay or the skip connection",
             )
 
 
@@ -292,6 +288,13 @@ def _owes(soma: Soma) -> bool:
         and soma.reset == "subtract"
         and (not soma.leaky_reset or bool(np.all(soma.leak == (soma.fixed or FixedPoint()).one)))
     )
+
+
+def _axon_steps(projection: Projection) -> Array:
+    """How much longer than others the spikes of each source neuron take: (source neurons,)."""
+    if projection.past is None:
+        return np.zeros(math.prod(projection.source_shape), np.int64)
+    return flat(projection.past.delays, projection.source_shape) - projection.past.steps
 
 
 def _early(soma: Soma | None) -> int:
