@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neurocompile.errors import GraphError
-from neurocompile.ir.nodes import Array, Conv2d, Flatten, Linear, Node, Scale, Shape, SumPool2d, per_channel
+from neurocompile.ir.nodes import MOVES, Array, Conv2d, Linear, Node, PadChannels, Scale, Shape, SumPool2d, per_channel
 from neurocompile.ir.populations import Projection
 
 #: entries of a sparse matrix: sources, targets, weights
@@ -23,7 +23,7 @@ def synapses(projection: Projection) -> _Entries:
     neurons = np.arange(math.prod(shape))
     entries = (neurons, neurons, np.ones(len(neurons), np.int64))
     for node in projection.operators:
-        if not isinstance(node, Flatten):
+        if not isinstance(node, MOVES):
             entries = _compose(entries, _entries(node, shape))
         shape = node.output_shape(shape)
     sources, targets, weights = entries
@@ -67,6 +67,9 @@ def _entries(node: Node, shape: Shape) -> _Entries:
         case Conv2d():
             weights = node.weight.astype(np.int64) << node.weight_exponent
             return _windows(shape, weights, node.groups, node.stride, node.padding, node.dilation)
+        case PadChannels():
+            neurons = np.arange(math.prod(shape))
+            return neurons, neurons + node.before * math.prod(shape[1:]), np.ones_like(neurons)
     raise GraphError(f"a {node.kind} stands in a projection, whose synapses cannot be listed; use --format json")
 
 
