@@ -91,6 +91,17 @@ def test_the_dense_block_sends_its_true_spikes(wheel: Wheel, tmp_path: Path) -> 
     np.testing.assert_array_equal(trace.events["0.dense"][0, :-1], expected[1:])
 
 
+def test_text_that_is_damaged_is_not_followed(tmp_path: Path) -> None:
+    """HDF5 keeps text of any length in heaps, and runs without end in some that are damaged."""
+    path = write(tmp_path / "a.net", dense([[1]]))
+    assert read_netx(path).outputs == ("0.dense",)
+    raw = path.read_bytes()
+    assert raw.count(b"GCOL") == 1
+    path.write_bytes(raw.replace(b"GCOL", b"GONE"))
+    with pytest.raises(InputError, match=r"'type' is text that is damaged; export the network again"):
+        read_netx(path)
+
+
 def test_ntidigits_sends_the_true_spikes(wheel: Wheel, tmp_path: Path) -> None:  # noqa: F811
     """Its axons delay spikes, each by its own time. The file has four silent steps in front."""
     graph = read_netx(wheel.network("gts/ntidigits/ntidigits.net", tmp_path))
@@ -438,5 +449,5 @@ def test_a_checkpoint_that_is_hdf5(tmp_path: Path) -> None:
     path = write(tmp_path / "some.bin", dense([[1]]))
     source = read_checkpoint(path, timesteps=3, name="other")
     assert (source.graph.name, source.graph.timesteps, source.calibration) == ("other", 3, None)
-    with pytest.raises(InputError, match="has its own architecture, drop --model a:b"):
+    with pytest.raises(InputError, match="has its own architecture; drop --model a:b"):
         read_checkpoint(path, model="a:b")
