@@ -20,6 +20,7 @@ import numpy as np
 
 from neurocompile.errors import GraphError, InputError
 from neurocompile.frontend.cuba import FRACTION_BITS, INTEGRATOR, Chain, Cuba, conv, linear, pool, scale
+from neurocompile.frontend.nir.hdf5 import texts_are_whole
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, DirectEncoder, Node, Pair, PoissonEncoder, Shape
 
@@ -458,6 +459,8 @@ class _Group:
         found = self._dataset(key)
         if found.size != 1 or found.dtype.kind not in "SO":
             raise InputError(f"{self.title}: {key!r} is no text; export the network again")
+        if found.dtype.kind == "O" and not texts_are_whole(found, Path(self.path)):
+            raise InputError(f"{self.title}: {key!r} is text that is damaged; export the network again")
         value = found[()]
         value = value.flat[0] if isinstance(value, np.ndarray) else value
         text = value.decode("ascii") if isinstance(value, bytes) else value

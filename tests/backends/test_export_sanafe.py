@@ -32,9 +32,11 @@ from neurocompile.ir.nodes import (
     Input,
     Linear,
     Neuron,
+    PadChannels,
     PoissonEncoder,
     Readout,
     Recurrent,
+    Reshape,
     SumPool2d,
     Threshold,
 )
@@ -343,6 +345,25 @@ def test_paths_that_meet_are_one_synapse() -> None:
     assert sources.tolist() == list(range(9))
     assert set(targets.tolist()) == {0}
     assert weights.tolist() == [1, 3, 2, 4, 10, 6, 3, 7, 4]
+
+
+def test_parts_of_a_concat_and_other_shapes_have_their_places() -> None:
+    graph = Graph(
+        "n", "spiking", 1,
+        [
+            ("input", Input(shape=(2, 3)), ()), ("encoder", DirectEncoder(), ("input",)),
+            ("shape", Reshape(shape=(6,)), ("encoder",)),
+            ("linear", Linear(weight=np.arange(12).reshape(2, 6)), ("shape",)),
+            ("place", PadChannels(before=1, after=2), ("linear",)),
+            ("out", Readout(), ("place",)),
+        ],
+        ("out",),
+    )  # fmt: skip
+    ((projection,),) = [population.projections for population in populations(graph)]
+    sources, targets, weights = synapses(projection)
+    assert sources.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert targets.tolist() == [1, 2] * 6
+    assert weights.tolist() == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals

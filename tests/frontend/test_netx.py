@@ -91,6 +91,17 @@ def test_the_dense_block_sends_its_true_spikes(wheel: Wheel, tmp_path: Path) -> 
     np.testing.assert_array_equal(trace.events["0.dense"][0, :-1], expected[1:])
 
 
+def test_text_that_is_damaged_is_not_followed(tmp_path: Path) -> None:
+    """HDF5 keeps text of any length in heaps, and runs without end in some that are damaged."""
+    path = write(tmp_path / "a.net", dense([[1]]))
+    assert read_netx(path).outputs == ("0.dense",)
+    raw = path.read_bytes()
+    assert raw.count(b"GCOL") == 1
+    path.write_bytes(raw.replace(b"GCOL", b"GONE"))
+    with pytest.raises(InputError, match=r"'type' is text that is damaged; export the network again"):
+        read_netx(path)
+
+
 @pytest.mark.slow
 def test_ntidigits_sends_the_true_spikes(wheel: Wheel, tmp_path: Path) -> None:  # noqa: F811
     """Axons delay by up to 62 steps. Its file has four silent steps in front."""

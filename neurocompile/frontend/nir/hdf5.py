@@ -119,13 +119,13 @@ def _values(dataset: Any, where: str, path: Path) -> Any:
         return dataset[()]
     if dataset.size > _LONGEST_TEXT // 16:
         raise InputError(f"{where} holds {dataset.size:,} texts; write fewer")
-    if text.length is None and not _texts_are_whole(dataset, path):
+    if text.length is None and not texts_are_whole(dataset, path):
         raise InputError(f"{where} holds text that is damaged; write it again")
     values = dataset.asstr()[()]
     return values if isinstance(values, str) else np.asarray(values, dtype=object)
 
 
-def _texts_are_whole(dataset: Any, path: Path) -> bool:
+def texts_are_whole(dataset: Any, path: Path) -> bool:
     """Whether every text of ``dataset`` is where it says. HDF5's own library runs without end where it is not.
 
     A text is a reference (length, address of a heap, number in it); a heap is a row of objects, each with a header
