@@ -80,7 +80,8 @@ def read_netx(
             return _read(_Group(file, str(path), "", path.stat().st_size), path, timesteps, name, input_shape)
     except (OSError, RuntimeError, KeyError, ValueError, UnicodeError, MemoryError) as error:
         raise InputError(
-            f"{path} cannot be read as a network of lava-dl ({type(error).__name__}: {error}); export it again"
+            f"{path} is no NIR file, and cannot be read as a network of lava-dl ({type(error).__name__}: {error}); "
+            "export it again"
         ) from error
 
 

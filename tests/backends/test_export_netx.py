@@ -221,7 +221,7 @@ TWO = [("n1", NEURON, ("n0",)), ("n2", Linear(weight=np.array([[9, -9, 3]]), wei
     [
         (
             network((4,), DENSE, replace(NEURON, reset="subtract")),
-            "n1: netx cannot say this layer's neurons, because it does not reset to zero; build with --reset zero",
+            "n1: netx cannot say this layer's neurons, because they reset by subtraction; build with --reset zero",
         ),
         (
             network((4,), DENSE, replace(NEURON, threshold=np.array([64, 64, 128]))),

@@ -341,6 +341,11 @@ def _neuron(graph: Graph, population: Population) -> tuple[dict[str, Any], Array
     inputs = input_range(graph, population)
     if isinstance(soma, Readout):
         population = _as_neurons(population, inputs, graph.timesteps)
+    if isinstance(soma, Neuron) and soma.reset == "subtract":
+        raise GraphError(
+            f"{name}: netx cannot say this layer's neurons, because they reset by subtraction; build with --reset "
+            "zero, or train with a reset to zero"
+        )
     settings = stock.lif(population, inputs, graph.timesteps)
     if isinstance(settings, str):
         raise GraphError(f"{name}: netx cannot say this layer's neurons, because {settings}{_remedy(population)}")
@@ -363,8 +368,6 @@ def _neuron(graph: Graph, population: Population) -> tuple[dict[str, Any], Array
 
 def _remedy(population: Population) -> str:
     soma = population.soma
-    if isinstance(soma, Neuron) and soma.reset == "subtract":
-        return "; build with --reset zero, or train with a reset to zero"
     if isinstance(soma, Neuron) and soma.threshold.ndim:
         return "; build with --scales tensor"
     return ""
