@@ -261,7 +261,7 @@ def test_generated_networks_give_the_same_spikes() -> None:
     each()
     print(f"Sinabs: {totals['networks']} networks, {totals['excused']} of {totals['values']} spikes differ")  # -rP
     assert totals["networks"] >= 200
-    assert totals["firing"] >= 100  # in all their layers
+    assert totals["firing"] >= totals["networks"] / 4  # in all their layers; the others in some
     assert totals["excused"] <= totals["values"] / 10_000
 
 
