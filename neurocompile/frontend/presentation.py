@@ -29,7 +29,10 @@ from neurocompile.snn.build import WiredModule
 
 #: what networks call the number of time steps, where ``forward`` is told
 _STEPS = frozenset(
-    "num_steps n_steps nsteps steps timesteps time_steps num_timesteps n_timesteps num_time_steps time_window T".split()
+    [
+        *("num_steps", "n_steps", "nsteps", "steps", "timesteps", "time_steps", "num_timesteps", "n_timesteps"),
+        *("num_time_steps", "time_window", "T"),
+    ]
 )
 #: a step that calls a network once more shows what it reads of the step before, and one more that it stays so
 _DRIVEN_STEPS = 3
@@ -160,6 +163,7 @@ def _layouts(input_shape: Shape, timesteps: int, batch: Shape | None) -> Iterato
         for count in (2, 1):  # some networks are written for batches of one
             for axes in sequences(input_shape).values():
                 yield Layout(input_shape, axes), count
+        yield static, 1
         return
     sample = tuple(batch[1:])
     if sample:
