@@ -163,6 +163,7 @@ def _layouts(input_shape: Shape, timesteps: int, batch: Shape | None) -> Iterato
         for count in (2, 1):  # some networks are written for batches of one
             for axes in sequences(input_shape).values():
                 yield Layout(input_shape, axes), count
+        yield static, 1
         return
     sample = tuple(batch[1:])
     if sample:

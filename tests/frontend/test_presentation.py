@@ -86,6 +86,13 @@ def buffered(net: Net, x: Tensor) -> Tensor:
     return out.sum(0)
 
 
+def buffered_behind(net: Net, x: Tensor) -> Tensor:
+    out, last = torch.zeros(x.shape[0], 4, 3), torch.zeros(x.shape[0], 3, 4)
+    for t in range(4):
+        out[:, t] = last[..., t] = net.step(x)
+    return out.mean(dim=1), last  # type: ignore[return-value]
+
+
 def enumerated(net: Net, x: Tensor) -> Tensor:
     out = [net.step(x_t).unsqueeze(1) for x_t in x.permute(1, 0, 2)]
     return torch.cat(out, dim=1).mean(dim=1)
@@ -101,6 +108,13 @@ FORWARDS: dict[str, tuple[Forward, str]] = {
     "a loop over sequences, time first": (total, "T,N,0"),
     "a loop over sequences, batch first": (enumerated, "N,T,0"),
     "a tensor that collects": (buffered, "N,0"),
+    "tensors that collect along other axes": (buffered_behind, "N,0"),
+    "numbers that are made floats": (lambda net, x: total(net, x.float()), "T,N,0"),
+    "slices of one step": (lambda net, x: sum(net.step(x[t : t + 1].squeeze(0)) for t in range(4)), "T,N,0"),
+    "chunks of one step": (lambda net, x: sum(net.step(part.squeeze(1)) for part in x.chunk(4, dim=1)), "N,T,0"),
+    "parts of one step": (lambda net, x: sum(net.step(part[0]) for part in torch.split(x, [1] * 4)), "T,N,0"),
+    "one sample at a time": (lambda net, x: torch.stack([net.step(x.view(1, 6)) for _ in range(4)]), "N,0"),
+    "the class with most spikes": (lambda net, x: torch.stack(tracked(net, x)).sum(0).max(1).indices, "N,0"),
     "time last": (lambda net, x: torch.stack([net.step(x[..., t]) for t in range(x.shape[-1])], dim=-1), "N,0,T"),
     "merged axes": (lambda net, x: sum(net.step(s) for s in x.view(-1, 4, 6).unbind(1)), "N,T,0"),
     "only the last step": (lambda net, x: [net.step(x) for _ in range(4)][-1], "N,0"),
@@ -343,6 +357,45 @@ def test_the_model_is_as_it_was(tmp_path: Any) -> None:
     assert net.lif1.forward == forward
 
 
+class Told(Net):
+    """A network whose ``forward`` is told the number of time steps."""
+
+    def forward(self, x: Tensor, num_steps: int = 25) -> Tensor:  # type: ignore[override]
+        return torch.stack([self.step(x) for _ in range(num_steps)])
+
+
+def test_a_network_is_told_the_number_of_time_steps() -> None:
+    agree(imported(Told(Net.step)))
+
+
+class Paired(Net):
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:  # type: ignore[override]
+        return self.step(x + other.relu())
+
+
+def test_what_a_network_takes_besides_its_input_is_told() -> None:
+    message = r"what forward\(\) takes besides its input \(other\) are states, which are None at the first time step"
+    with pytest.raises(GraphError, match=message):
+        imported(Paired(Net.step))
+
+
+def test_a_shortcut_to_more_channels_is_filled_with_zeros() -> None:
+    def forward(net: Net, x: Tensor) -> Any:
+        fewer = net.narrow(x)
+        return net.lif1(net.wide(x) + torch.cat([torch.zeros_like(fewer), fewer], 1))
+
+    net = Net(forward, narrow=nn.Sequential(nn.Conv2d(2, 2, 1), snn.LIF(0.25, 0.5)), wide=nn.Conv2d(2, 4, 1))
+    agree(imported(net, shape=(2, 4, 4)))
+
+
+def test_pools_of_rows_to_a_length() -> None:
+    net = nn.Sequential(
+        nn.Conv1d(2, 3, 3), snn.LIF(0.1, 0.5), nn.AdaptiveMaxPool1d(4), nn.Conv1d(3, 4, 1), snn.LIF(0.05, 0.5),
+        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3), snn.LIF(0.05, 0.5),
+    )  # fmt: skip
+    agree(imported(net, shape=(2, 10)))
+
+
 def test_wrappers_are_taken_off() -> None:
     graph = imported(nn.DataParallel(Net(Net.step))).graph
     assert "fc1" in graph
@@ -360,6 +413,13 @@ def until(net: Net, x: Tensor) -> Tensor:
     out = net.step(x)
     while out.sum() < 3:
         out = out + net.step(x)
+    return out
+
+
+def crossed(net: Net, x: Tensor) -> Tensor:
+    out = torch.zeros(2, 2, 3)
+    out[0] = net.step(x)
+    out[:, 1] = net.step(x)
     return out
 
 
@@ -384,8 +444,19 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
         lambda net, x: torch.stack([net.step(x) for _ in range(4)][:3]),
         "stacks 3 time steps, timesteps is 4; build with 3",
     ),
+    "steps in another order": (
+        lambda net, x: torch.stack([net.step(x) for _ in range(4)][::-1]), "are not the 4 time steps of one layer"
+    ),
+    "more steps than stacked": (
+        lambda net, x: torch.stack([net.step(x) for _ in range(7)]), "stacks 7 time steps, timesteps is 4; build with 7"
+    ),
+    "a layer in two places": (lambda net, x: net.lif1(net.again(net.lif1(net.fc1(x)))), "make a layer for each"),
+    "whole numbers": (lambda net, x: net.step(x.int()), "int .turns into whole numbers or truth values"),
+    "a number that is asked of a tensor": (lambda net, x: net.step(x) if x.sum() else x, r"of a tensor \(bool\)"),
+    "the largest of all": (lambda net, x: net.step(x).max(), "takes the largest over other axes than the outputs"),
+    "writing along two axes": (crossed, "writes along two axes of a tensor"),
     "mixed samples": (lambda net, x: net.step(x.view(6, -1)), "mixes samples or time steps"),
-    "one sample": (lambda net, x: net.step(x[0:1]), "takes a part of the (samples|time steps)"),
+    "one sample": (lambda net, x: net.step(x[1:2]), "takes a part of the (samples|time steps)"),
     "half of the features": (lambda net, x: net.step(x[:, :3]), "takes a part of the channels"),
     "a maximum over time": (
         lambda net, x: torch.stack([net.step(x) for _ in range(4)]).max(0)[0],
@@ -401,7 +472,7 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
 def test_refusals(name: str) -> None:
     forward, message = REFUSALS[name]
     with pytest.raises(GraphError, match=message) as refusal:
-        imported(Net(forward))
+        imported(Net(forward, again=nn.Linear(5, 5)))
     assert "\n" not in str(refusal.value)
 
 

@@ -155,6 +155,24 @@ def unbind(tracer: Tracer, input: Symbol, dim: int = 0) -> tuple[Symbol, ...]:
     return tuple(select(tracer, input, axis, index) for index in range(sizes(input)[axis]))
 
 
+def chunk(tracer: Tracer, input: Symbol, chunks: int, dim: int = 0) -> tuple[Symbol, ...]:
+    axis = axis_of(dim, len(sizes(input)))
+    return split(tracer, input, -(-sizes(input)[axis] // chunks), dim)
+
+
+def split(tracer: Tracer, input: Symbol, split_size: Any, dim: int = 0) -> tuple[Symbol, ...]:
+    axis = axis_of(dim, len(sizes(input)))
+    length = sizes(input)[axis]
+    if isinstance(split_size, Sequence):
+        counts = list(split_size)
+    else:
+        counts = [min(split_size, length - start) for start in range(0, length, split_size)]
+    starts = [sum(counts[:place]) for place in range(len(counts))]
+    return tuple(
+        sliced(tracer, input, axis, slice(start, start + count)) for start, count in zip(starts, counts, strict=True)
+    )
+
+
 def select(tracer: Tracer, input: Symbol, dim: int, index: int) -> Symbol:
     value, lengths = any_port(input), sizes(input)
     axis = axis_of(dim, len(lengths))
@@ -167,8 +185,12 @@ def select(tracer: Tracer, input: Symbol, dim: int, index: int) -> Symbol:
         return tracer.symbol(rest, replace(value, axes=axes, when=index % lengths[axis]))
     if not labels:
         return tracer.symbol(rest, replace(value, axes=axes))
-    what = "one sample of the batch" if "N" in labels else "single neurons or channels"
-    raise Refusal(f"picks {what}; let layers do what is to be done with all of them")
+    if "N" in labels:
+        raise Refusal("picks one sample of the batch; let layers do what is to be done with all of them")
+    hint = (
+        "; or, if this axis is time, give the input shape of one time step" if lengths[axis] == tracer.timesteps else ""
+    )
+    raise Refusal(f"picks single neurons or channels; let layers do what is to be done with all of them{hint}")
 
 
 def getitem(tracer: Tracer, input: Any, index: Any) -> Any:
@@ -203,6 +225,8 @@ def sliced(tracer: Tracer, input: Symbol, axis: int, part: slice) -> Symbol:
         return input
     shape = tracer.recorder.shapes[value.node]
     label = value.axes[axis]
+    if label == ("T",) and step == 1 and stop == start + 1:
+        return unsqueeze(tracer, select(tracer, input, axis, start), axis)
     if (start, stop) != (0, lengths[axis]) or len(shape) != 3 or label not in ((1,), (2,)) or value.port != "out":
         what = "time steps" if "T" in label else "samples" if "N" in label else "channels or neurons"
         raise Refusal(f"takes a part of the {what}; only every k-th row or column of maps can be taken")

@@ -15,6 +15,7 @@ from torch import Tensor
 from neurocompile.frontend.tracing.arithmetic import add, div, largest, left_out, mul, neg, reduce, sub
 from neurocompile.frontend.tracing.axes import (
     cat,
+    chunk,
     expand,
     flatten,
     getitem,
@@ -24,6 +25,7 @@ from neurocompile.frontend.tracing.axes import (
     reshape,
     select,
     setitem,
+    split,
     squeeze,
     stack,
     to_shape,
@@ -121,7 +123,7 @@ METADATA: dict[str, Operation] = {
     "len": _natively(len),
     "element_size": _natively(lambda x: x.element_size()),
     "hash": lambda x: id(x),
-    "repr": lambda x: f"<tensor of shape {tuple(sizes(x))}>",
+    "repr": lambda x, **_: f"<tensor of shape {tuple(sizes(x))}>",
     "format": lambda x, _: f"<tensor of shape {tuple(sizes(x))}>",
 }
 
@@ -196,6 +198,8 @@ OPERATIONS: dict[str, Operation] = {
     "expand_as": lambda tracer, x, other: expand(tracer, x, sizes(other)),
     **_all(repeat, "repeat tile"),
     "unbind": unbind,
+    "chunk": chunk,
+    "split": split,
     "select": select,
     "getitem": getitem,
     "setitem": setitem,
@@ -232,6 +236,8 @@ OPERATIONS: dict[str, Operation] = {
     "max_pool1d": on_rows(max_pool2d, *_WINDOW),
     "adaptive_avg_pool2d": adaptive(AvgPool2d, "adaptive_avg_pool2d"),
     "adaptive_max_pool2d": adaptive(MaxPool2d, "adaptive_max_pool2d"),
+    "adaptive_avg_pool1d": on_rows(adaptive(AvgPool2d, "adaptive_avg_pool1d"), "output_size"),
+    "adaptive_max_pool1d": on_rows(adaptive(MaxPool2d, "adaptive_max_pool1d"), "output_size"),
     "interpolate": interpolate,
     "relu": relu,
     "relu_": _in_place(relu),

@@ -175,7 +175,7 @@ class Tracer:
         path, module = self._scopes[-1]
         if path and not list(module.children()):
             kind = type(module).__name__
-            near = instead(kind, None)
+            near = None if name in OPERATIONS else instead(kind, None)
             return f"{path} ({kind}; {f'use {near}' if near else refusal})"
         return f"{path or 'forward()'}: {name} ({refusal})"
 

@@ -409,3 +409,23 @@ def test_generated_networks_give_every_spike(record_property: Any) -> None:
     assert tally.fired > tally.spikes / 50
     assert tally.differing < tally.spikes / 10_000
     assert tally.kinds == {"Leaky", "Lapicque", "Synaptic", "RLeaky", "RSynaptic"}
+
+
+class Fading(nn.Module):
+    """A loop that changes the state between two steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 5), snn.Leaky(beta=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, out = self.lif.init_leaky(), []
+        for _ in range(4):
+            spikes, mem = self.lif(self.fc(x), 0.5 * mem)
+            out.append(spikes)
+        return torch.stack(out)
+
+
+def test_a_state_that_is_changed_between_steps_is_refused_once() -> None:
+    with pytest.raises(GraphError, match=r"1 operation .*lif \(Leaky; its state is multiplied between two time steps"):
+        from_module(Fading(), (6,), 4, "net")
