@@ -213,6 +213,11 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
 
     driver.run(program, samples[:256])  # what is loaded and compiled once
+    before = anonymous_bytes()
+    witness = np.ones(64 << 20, np.uint8)
+    assert anonymous_bytes() - before > 32 << 20, "what is measured does not see an array"
+    del witness
+    # less than nothing where memory that earlier tests have freed goes back to the system meanwhile
     before, most = anonymous_bytes(), 0
 
     def watch(done: int, total: int) -> None:  # noqa: ARG001
@@ -221,4 +226,4 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
 
     run = driver.run(program, samples, memory_bytes=32 << 20, progress=watch)
     assert run.activity.samples == 18_000
-    assert 0 < most < 64 << 20
+    assert most < 64 << 20
