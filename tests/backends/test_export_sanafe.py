@@ -26,6 +26,7 @@ from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import (
     Add,
     Array,
+    AxonDelay,
     Conv2d,
     DirectEncoder,
     Flatten,
@@ -88,6 +89,8 @@ def programs(draw: DrawFn) -> tuple[Program, Array]:
         # thresholds that are equalled and subtracted come of batch norms that turn a comparison round
     except (CapacityError, GraphError):
         reject()
+    if any(each.soma.phase < 1 and np.any(getattr(each.soma, "bias", 0)) for each in populations(program.mapped)):
+        reject()  # refused by name, below
     return program, draw(samples_for(graph, most=1))[0]
 
 
@@ -327,6 +330,19 @@ def test_synapses_of_generated_networks(graph: Graph) -> None:
             dense[sources, targets] = weights
             units = np.eye(len(dense), dtype=np.int64).reshape(len(dense), *projection.source_shape)
             np.testing.assert_array_equal(dense, projection.apply(units).reshape(len(dense), -1))
+
+
+def test_a_bias_at_the_very_first_step(tmp_path: Path) -> None:
+    nodes: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("input", Input(shape=(2,)), ()), ("encoder", DirectEncoder(), ("input",)),
+        ("late", AxonDelay(steps=np.array(1)), ("encoder",)), ("fc", Linear(weight=np.eye(2)), ("late",)),
+        ("out", Readout(bias=np.array(0.5)), ("fc",)),
+    ]  # fmt: skip
+    program = compiled(Graph("late", "traced", 4, nodes, ("out",)))
+    with pytest.raises(
+        GraphError, match="out: has a bias at the very first step, which SANA-FE cannot say; train it w"
+    ):
+        write_sanafe(program, tmp_path / "x.yaml")
 
 
 def test_paths_that_meet_are_one_synapse() -> None:

@@ -272,6 +272,9 @@ def _check(population: Population, somas: Mapping[str, Soma]) -> None:
             refuse("fires at its threshold, subtracts it and lets that leak", "train it with compare='above'")
     if fixed.state_bits > _STATE_BITS:
         refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
+    if soma.phase < 1 and _bias(population).any():
+        # all that it reads is late, so it starts with the sample; a bias is a spike, which takes a step
+        refuse("has a bias at the very first step", "train it without bias, or delay what it reads by one step less")
     for projection in population.projections:
         steps = projection.most_steps + _early(somas.get(projection.source))
         if steps > MOST_STEPS:
