@@ -15,7 +15,7 @@ from neurocompile import snn
 from neurocompile.errors import InputError, NeurocompileError
 from neurocompile.frontend import papers
 from neurocompile.frontend.agreement import check
-from neurocompile.frontend.netx import is_netx, read_netx
+from neurocompile.frontend.netx import is_hdf5, read_netx
 from neurocompile.frontend.nir import CONVENTIONS, is_nir, read_nir
 from neurocompile.frontend.presentation import Imported, from_module
 from neurocompile.frontend.slayer import is_slayer, read_slayer
@@ -53,7 +53,7 @@ def read_checkpoint(
     ``timesteps`` overrides what our checkpoint says; a bare state dict needs it and ``input_shape``. ``dt`` (seconds
     per time step) and ``conventions`` (of ``nir.CONVENTIONS``) are for NIR, which has time constants and no steps.
     """
-    if is_netx(path):  # whatever is HDF5
+    if is_hdf5(path):
         if model is not None:
             raise InputError(f"{path} is HDF5, which has its own architecture; drop --model {model}")
         if is_nir(path):

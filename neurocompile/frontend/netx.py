@@ -57,7 +57,7 @@ _TRAINING = {"scaleRho", "tauRho", "theta", "gradedSpike", "refDelay", "wgtExp",
 _REMEDY = "train a chain of dense, conv, pool and recurrent layers of CUBA neurons (lava.lib.dl.slayer.block.cuba)"
 
 
-def is_netx(path: Path) -> bool:
+def is_hdf5(path: Path) -> bool:
     """Whether the file begins as HDF5 files do."""
     try:
         with path.open("rb") as file:

@@ -23,7 +23,7 @@ h5py = pytest.importorskip("h5py", reason="h5py is not installed; run: pip insta
 
 from neurocompile.backends.functional import FunctionalBackend  # noqa: E402
 from neurocompile.frontend.checkpoint import read_checkpoint  # noqa: E402
-from neurocompile.frontend.netx import is_netx, read_netx  # noqa: E402
+from neurocompile.frontend.netx import is_hdf5, read_netx  # noqa: E402
 from tests.lava_dl import Wheel, import_lava_dl, wheel  # noqa: E402, F401 - the fixture
 from tests.netx_files import NEURON, convolution, dense, write  # noqa: E402
 
@@ -404,7 +404,7 @@ def test_pools_that_mix_channels_are_refused(layers: list[dict[str, Any]], messa
 def test_files_that_are_no_networks(tmp_path: Path) -> None:
     path = tmp_path / "x.net"
     path.write_bytes(b"\x89HDF\r\n\x1a\nand then nothing")
-    assert is_netx(path)
+    assert is_hdf5(path)
     with pytest.raises(InputError, match="cannot be read as a network of lava-dl"):
         read_netx(path)
     with h5py.File(path, "w") as file:

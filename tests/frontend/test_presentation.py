@@ -455,6 +455,20 @@ REFUSALS: dict[str, tuple[Forward, str]] = {
     "a number that is asked of a tensor": (lambda net, x: net.step(x) if x.sum() else x, r"of a tensor \(bool\)"),
     "the largest of all": (lambda net, x: net.step(x).max(), "takes the largest over other axes than the outputs"),
     "writing along two axes": (crossed, "writes along two axes of a tensor"),
+    "a mean of softmaxes": (
+        lambda net, x: torch.stack([F.softmax(net.step(x), 1) for _ in range(4)]).mean(0),
+        "mean .sums over time what softmax gives at every step; sum first",
+    ),
+    "a sum of sigmoids": (
+        lambda net, x: sum(torch.sigmoid(net.step(x)) for _ in range(4)), "add .sums over time what sigmoid gives"
+    ),
+    "a softmax over time": (
+        lambda net, x: F.softmax(torch.stack([net.step(x) for _ in range(4)]), 0),
+        "softmax .is taken along another axis",
+    ),
+    "layer norm": (
+        lambda net, x: net.step(F.layer_norm(x, (6,))), "layer_norm .use nn.BatchNorm2d, for it divides by what each"
+    ),
     "mixed samples": (lambda net, x: net.step(x.view(6, -1)), "mixes samples or time steps"),
     "one sample": (lambda net, x: net.step(x[1:2]), "takes a part of the (samples|time steps)"),
     "half of the features": (lambda net, x: net.step(x[:, :3]), "takes a part of the channels"),

@@ -212,7 +212,7 @@ REFUSED = {
     "layer norm": (
         lambda self, x: self.a(x),
         {"a": nn.LayerNorm(2)},
-        r"a \(LayerNorm; use BatchNorm1d or BatchNorm2d\)",
+        r"a \(LayerNorm; use BatchNorm1d or BatchNorm2d, for it divides by what each sample has, and no synapse does\)",
     ),
     "unheard of": (lambda self, x: self.a(x), {"a": nn.Bilinear(1, 1, 1)}, r"a \(Bilinear; use one of Conv2d, Linear"),
     "subclass": (lambda self, x: self.a(x), {"a": Convolution(1, 1, 1)}, r"a \(Convolution; use Conv2d itself\)"),

@@ -60,6 +60,7 @@ def collected(tracer: Tracer, input: Symbol, other: Symbol) -> Symbol | None:
     alike = replace(one, node=two.node, when=0) == replace(two, when=0) and tracer.recorder.same(one.node, two.node)
     if not alike or len(numbers) != sum(map(len, steps)) or len(set(numbers)) != len(numbers):
         return None
+    _not_after(two)
     return tracer.symbol(sizes(other), replace(two, when=tuple(sorted(numbers))))
 
 
@@ -133,12 +134,19 @@ def over_time(tracer: Tracer, x: Symbol, dim: Any, keepdim: bool, mean: bool) ->
     if dim is None or len(dims) != 1 or value.axes[axis_of(dims[0], len(value.axes))] != ("T",):
         return None
     axis = axis_of(dims[0], len(value.axes))
+    _not_after(value)
     factor = value.factor / tracer.timesteps if mean else value.factor
     steps = tuple(range(tracer.timesteps))
     between, one = ((),) if keepdim else (), (1,) if keepdim else ()
     axes = (*value.axes[:axis], *between, *value.axes[axis + 1 :])
     lengths = (*sizes(x)[:axis], *one, *sizes(x)[axis + 1 :])
     return tracer.symbol(lengths, replace(value, when=steps, axes=axes, factor=factor))
+
+
+def _not_after(value: Value) -> None:
+    """Refuse to sum steps of what has been left out: the sum of softmaxes is not the softmax of the sum."""
+    if value.after:
+        raise Refusal(f"sums over time what {value.after} gives at every step; sum first, and leave {value.after} out")
 
 
 def reduce(mean: bool) -> Operation:
@@ -186,9 +194,14 @@ def largest(tracer: Tracer, input: Symbol, dim: Any = None, *_: Any, **__: Any) 
 
 
 def left_out(name: str) -> Operation:
-    """An operation at the end of a network that does not change which output is the largest."""
+    """An operation at the end of a network that does not change which output is the largest: along the outputs, or one
+    by one, and of a whole result."""
 
-    def call(tracer: Tracer, input: Symbol, *_: Any, **__: Any) -> Symbol:
-        return tracer.symbol(sizes(input), replace(any_port(input), after=name))
+    def call(tracer: Tracer, input: Symbol, dim: Any = None, *_: Any, **__: Any) -> Symbol:
+        value = any_port(input)
+        outputs = len(tracer.recorder.shapes[value.node]) - 1
+        if isinstance(dim, int) and value.axes[axis_of(dim, len(value.axes))] != (outputs,):
+            raise Refusal("is taken along another axis than the outputs; take it along these, or leave it out")
+        return tracer.symbol(sizes(input), replace(value, after=name))
 
     return call

@@ -26,6 +26,14 @@ class Refusal(Exception):  # noqa: N818 - not an error: a reason to be listed
     """Why one operation cannot be compiled; collected, so that all are told at once."""
 
 
+class WrongLayoutError(Refusal):
+    """The input's axes are not those that a layer takes; with others it may work."""
+
+
+class Listed(Exception):  # noqa: N818
+    """An operation on what has been refused already."""
+
+
 @dataclass(frozen=True)
 class Value:
     """What a symbol stands for: ``factor`` times what ``node`` gives at ``when``.

@@ -208,9 +208,13 @@ class _Pool2d(Node):
         channels, height, width = spatial(self, inputs[0])
         return (
             channels,
-            window(self, height, self.kernel[0], self.stride[0], self.padding[0]),
-            window(self, width, self.kernel[1], self.stride[1], self.padding[1]),
+            window(self, height, self.kernel[0], self.stride[0], self.padding[0], self._spacing()[0]),
+            window(self, width, self.kernel[1], self.stride[1], self.padding[1], self._spacing()[1]),
         )
+
+    def _spacing(self) -> Pair:
+        """How far apart the values of a window lie."""
+        return (1, 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -224,34 +228,26 @@ class SumPool2d(_Pool2d):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaxPool2d(Node):
+class MaxPool2d(_Pool2d):
     """The largest value of each window; what is padded never wins. On binary spikes an OR."""
 
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_pairs(self, 1, "kernel", "stride", "dilation")
-        check_pairs(self, 0, "padding")
-        if any(2 * pad > size for pad, size in zip(self.padding, self.kernel, strict=True)):
-            raise GraphError(f"MaxPool2d: padding {self.padding} is more than half of the kernel {self.kernel}")
+        check_pairs(self, 1, "dilation")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = spatial(self, inputs[0])
-        for size, dilation, padding in zip((height, width), self.dilation, self.padding, strict=True):
+        for size, dilation, padding in zip(spatial(self, inputs[0])[1:], self.dilation, self.padding, strict=True):
             if padding and dilation > size:
                 raise GraphError(
                     f"MaxPool2d: dilation {self.dilation} goes beyond inputs {inputs[0]}, so that a window may lie "
                     f"in the padding {self.padding} alone; use a smaller dilation or no padding"
                 )
-        return (
-            channels,
-            window(self, height, self.kernel[0], self.stride[0], self.padding[0], self.dilation[0]),
-            window(self, width, self.kernel[1], self.stride[1], self.padding[1], self.dilation[1]),
-        )
+        return super().output_shape(*inputs)
+
+    def _spacing(self) -> Pair:
+        return self.dilation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from neurocompile.frontend.agreement import check
@@ -251,3 +253,20 @@ class Numbers:
                 part.weight.copy_(torch.tensor(self.rng.choice([0.5, 1.0, 2.0], channels)))
                 if part.bias is not None:
                     part.bias.copy_(self.tensor(-0.25, 0.75, channels))
+
+
+def compare_generated(networks: SearchStrategy[Example], count: int) -> Tally:
+    """So many generated networks, every eighth also as ``build`` compares it; what a proof of them needs holds."""
+    tally = Tally()
+
+    @settings(max_examples=count)
+    @given(example=networks)
+    def run(example: Example) -> None:
+        compare(example, tally, checked=tally.networks % 8 == 0)
+
+    run()
+    print(tally)
+    assert tally.networks >= count
+    assert tally.fired > tally.spikes / 50
+    assert tally.differing < tally.spikes / 10_000
+    return tally
