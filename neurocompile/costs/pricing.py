@@ -88,7 +88,12 @@ def energy_pj(counters: Counters, profile: Profile) -> Bill:
 def core_time_ns(counters: Counters, profile: Profile) -> Bill:
     """Time (ns) per sample that a core spends on its neurons and synapses; memory and network overlap with it."""
     lines = _events(counters, profile)
-    return Bill.of(Charge(part, f"{key}.time_ns", count, cost.time_ns) for part, key, count, cost in lines)
+    return Bill.of(Charge(part, _time_key(key, cost), count, profile.time_of(cost)) for part, key, count, cost in lines)
+
+
+def _time_key(key: str, cost: Cost) -> str:
+    """What a time needs: the key that is null, if there is one."""
+    return f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz"
 
 
 _Line = tuple[str, str, float, Cost]
@@ -106,6 +111,7 @@ def _events(counters: Counters, profile: Profile) -> list[_Line]:
         ("soma", "neuron_update_inactive", counters.updates_inactive, events.neuron_update_inactive),
         ("soma", stateless, counters.updates_stateless, events.stateless_update),
         ("soma", "spike_out", counters.spikes, events.spike_out),
+        ("noc", "axon_out", counters.messages_out, events.axon_out),
     )
     return [(part, f"events.{name}", count, cost) for part, name, count, cost in lines if cost]
 

@@ -1,9 +1,12 @@
 """Facts of chips (profiles) and choices about them (targets), read strictly from YAML."""
 
 from neurocompile.hardware.profile import (
+    Bank,
     Barrier,
+    Core,
     Cost,
     Events,
+    Host,
     Level,
     Limits,
     NeuronModel,
@@ -21,10 +24,13 @@ from neurocompile.hardware.target import Options, Target, load_target
 
 __all__ = [
     "BASES",
+    "Bank",
     "Barrier",
     "Basis",
+    "Core",
     "Cost",
     "Events",
+    "Host",
     "Level",
     "Limits",
     "NeuronModel",

@@ -19,13 +19,16 @@ from neurocompile.hardware.quantity import (
     Basis,
     Bits,
     Cores,
+    Cycles,
     Duration,
     Energy,
     Entries,
     Frequency,
     MemoryWord,
+    Messages,
     Neurons,
     Power,
+    Quantity,
     Steps,
     Synapses,
     Tiles,
@@ -185,10 +188,50 @@ class NeuronModel(Record):
 
 
 class Cost(Record):
-    """What one event costs; a null is unknown."""
+    """What one event costs; a null is unknown. A clocked chip may say ``cycles`` in place of a time."""
 
     energy_pj: Energy
     time_ns: Time
+    cycles: Cycles = None
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.time_ns is not None and self.cycles is not None:
+            raise refusal("time_ns and cycles are both given", "keep one of them", key="cycles")
+        return self
+
+
+class Core(Record):
+    """How a core works through a time step.
+
+    ``overlap``: neurons are updated and their messages sent while messages are received; if not, one engine does both.
+    ``visits``: the neurons that are looked at in a step: those that are there (``mapped``), all that could be
+    (``slots``, of which ``limits.neurons`` says the number), or those whose update is active.
+    ``fetch``: a message costs its synapses (``list``), or all that could be there (``row``: one for each slot).
+    ``active``: what makes an update active: an event that arrives, a spike that is sent or a bias (``input``), or a
+    state other than zero as well (``state``).
+    """
+
+    overlap: bool = False
+    visits: Literal["mapped", "slots", "active"] = "mapped"
+    fetch: Literal["list", "row"] = "list"
+    active: Literal["input", "state"] = "input"
+
+
+class Bank(Record):
+    """Synapses of one kind that have prices of their own, such as those of a memory for input weights alone.
+
+    It holds the projections that come ``source`` (from encoders, from the population itself, or from others) and end in
+    neurons or readouts. A null event costs nothing; one left to ``Events`` is not in a bank at all.
+    """
+
+    name: Text
+    source: Literal["input", "itself", "others", "any"]
+    target: Literal["neurons", "readouts", "any"]
+    zeros: Literal["stored", "skipped"]  # whether a weight of zero takes a synaptic operation
+    source_visit: Cost | None  # each source neuron, at every step, whether it fires or not
+    message: Cost | None  # a source neuron that fires, beside ``Events.axon_in``
+    synaptic_op: Cost | None
 
 
 class Events(Record):
@@ -199,8 +242,10 @@ class Events(Record):
     neuron_update_active: Cost | None  # a neuron that got input, or whose state changed
     neuron_update_inactive: Cost | None  # a neuron that is only visited
     neuron_update_stateless: Cost | None = None  # a comparison, with nothing kept
-    spike_out: Cost | None = None
-    axon_in: Cost | None = None
+    neuron_update_readout: Cost | None = None  # a neuron that never fires
+    spike_out: Cost | None = None  # a neuron that fires
+    axon_out: Cost | None = None  # a message that is sent to one core
+    axon_in: Cost | None = None  # a message that is received
 
     @property
     def graded_op(self) -> Cost | None:
@@ -223,16 +268,30 @@ class Level(Record):
     size_words: Words
     read: Cost  # one word
     write: Cost  # one word
-    energy_in_events: bool  # true: events already include the accesses, which must not be added again
+    energy_in_events: bool  # true: events already include the accesses, energy and time, which must not be added again
 
 
 class Noc(Record):
-    """The mesh between tiles: what one spike message costs per hop, and within its own tile."""
+    """The mesh between tiles: what one spike message costs per hop, and within its own tile.
+
+    A message is on its way for the hop's time, and keeps others from entering a link for ``link_time_ns`` (null: not
+    known, links are taken never to be busy). ``buffer_messages`` wait behind each link and before each core (null: not
+    known, as many as there are).
+    """
 
     routing: Literal["xy"]
     hop_east_west: Cost
     hop_north_south: Cost
     within_tile: Cost
+    link_time_ns: Time = None
+    buffer_messages: Messages = None
+
+
+class Host(Record):
+    """Where messages from off the chip enter the mesh, and what each costs there (null: nothing of its own)."""
+
+    tile: Annotated[int, Field(ge=0, lt=1 << 24)]
+    message: Cost | None
 
 
 class BarrierPoint(Record):
@@ -306,6 +365,28 @@ class Profile(Record):
     static_power_mw: Power  # of one chip
     clock: Clock | None  # null: asynchronous
     ops: Operations
+    core: Core = Core()
+    banks: tuple[Bank, ...] = ()  # the first that holds a projection counts
+    host: Host | None = None  # null: messages from off the chip appear at the cores that they are for
+    tick_ns: Time = None  # a time step lasts at least so long; null: steps follow one another at once
+    core_power_mw: Power = None  # of each core in use, beside static_power_mw; null: none of its own
+
+    def time_of(self, cost: Cost) -> Quantity | None:
+        """Time (ns) of an event; None where it is unknown, or the frequency by which cycles become time."""
+        if cost.cycles is None:
+            return cost.time_ns
+        if self.clock is None or self.clock.frequency_mhz is None:
+            return None
+        time_ns = cost.cycles.value * 1e3 / self.clock.frequency_mhz.value
+        return cost.cycles.model_copy(update={"value": time_ns, "unit": "ns"})
+
+    @model_validator(mode="after")
+    def _keys_that_need_each_other(self) -> Self:
+        if (self.core.visits == "slots" or self.core.fetch == "row") and self.limits.neurons is None:
+            raise refusal("cores work through all slots, and their number is null", "give it", key="limits")
+        if self.host is not None and self.host.tile >= (self.topology.tiles if self.topology else 1):
+            raise refusal(f"host.tile is {self.host.tile}, which is none of the chip's", "count from 0", key="host")
+        return self
 
     @model_validator(mode="after")
     def _levels_have_names_of_their_own(self) -> Self:

@@ -22,7 +22,9 @@ model reproduces measurements; ``derived``: computed from other published number
 BASES: tuple[Basis, ...] = get_args(Basis)
 
 _LARGEST = 10**18
-_COUNTED = frozenset({"axons", "bits", "bytes", "cores", "entries", "neurons", "steps", "synapses", "tiles", "words"})
+_COUNTED = frozenset(
+    {"axons", "bits", "bytes", "cores", "entries", "messages", "neurons", "steps", "synapses", "tiles", "words"}
+)
 
 
 def weakest_basis(bases: Iterable[Basis]) -> Basis:
@@ -86,12 +88,14 @@ class Unit:
 # Nullable: a null says "unknown".
 Energy = Annotated[Quantity | None, Unit("pJ")]
 Time = Annotated[Quantity | None, Unit("ns")]
+Cycles = Annotated[Quantity | None, Unit("cycles")]  # may be a fraction: a mean
 Power = Annotated[Quantity | None, Unit("mW")]
 Frequency = Annotated[Quantity | None, Unit("MHz")]
 Neurons = Annotated[Quantity | None, Unit("neurons", 1)]
 Axons = Annotated[Quantity | None, Unit("axons", 1)]
 Words = Annotated[Quantity | None, Unit("words", 1)]
 Synapses = Annotated[Quantity | None, Unit("synapses", 1)]
+Messages = Annotated[Quantity | None, Unit("messages", 1, 1 << 20)]
 Entries = Annotated[Quantity | None, Unit("entries", 1)]
 Steps = Annotated[Quantity | None, Unit("steps")]
 WordBits = Annotated[Quantity | None, Unit("bits", 1, 4096)]
