@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from neurocompile.backends.compiled import compiled
 from neurocompile.ir.nodes import Array
 
 
@@ -37,7 +37,7 @@ class Work(NamedTuple):
     spike_out: int
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def load_of(fired: Array, updated: Array, work: Work) -> Load:
     """``fired`` uint8 (neurons,): messages per core of each neuron; ``updated`` bool (neurons of the chip,)."""
     cores = len(work.neurons) - 1

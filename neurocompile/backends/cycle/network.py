@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from neurocompile.backends.compiled import compiled
 from neurocompile.backends.cycle.messages import Load
 from neurocompile.ir.nodes import Array
 
@@ -96,7 +96,7 @@ class _State(NamedTuple):
     awake: Array  # whether on that list
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def step(load: Load, mesh: Mesh, totals: Totals, marks: Marks) -> int:
     """Run one step; the ticks until every core has finished. Adds to ``totals`` and writes ``marks``."""
     s = _begin(load, mesh, marks)
@@ -120,7 +120,7 @@ def step(load: Load, mesh: Mesh, totals: Totals, marks: Marks) -> int:
     return finished
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _begin(load: Load, mesh: Mesh, marks: Marks) -> _State:
     cores, messages = len(load.tail), len(load.target)
     places = mesh.links + cores
@@ -173,7 +173,7 @@ def _begin(load: Load, mesh: Mesh, marks: Marks) -> _State:
     return s
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _end(s: _State, load: Load, mesh: Mesh, marks: Marks, now: int, kind: int, index: int) -> int:
     """Something ends; returns ``now`` where a core has finished one of its sides."""
     if kind == _OUT_OF_LINK:
@@ -211,7 +211,7 @@ def _end(s: _State, load: Load, mesh: Mesh, marks: Marks, now: int, kind: int, i
     return 0
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _go(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int) -> None:
     """The first of a place goes to what it wants, or waits for it."""
     m, at = _first(s, mesh, place), _tile(mesh, place)
@@ -250,7 +250,7 @@ def _go(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int)
             _call(s, mesh, wanted)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _leave(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int) -> None:
     """The first of a place leaves it."""
     if place < mesh.links:
@@ -282,7 +282,7 @@ def _leave(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: i
         _work_on(s, load, c, now)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _handle(s: _State, load: Load, mesh: Mesh, totals: Totals, marks: Marks, now: int, c: int) -> None:
     """A core begins to handle the first message of its queue, if it is free to."""
     queue = mesh.links + c
@@ -307,7 +307,7 @@ def _handle(s: _State, load: Load, mesh: Mesh, totals: Totals, marks: Marks, now
         _call(s, mesh, queue)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _work_on(s: _State, load: Load, c: int, now: int) -> None:
     """A core makes its next message, or does what follows the last one."""
     if s.upcoming[c] < load.first[c + 1]:
@@ -316,7 +316,7 @@ def _work_on(s: _State, load: Load, c: int, now: int) -> None:
         _will_end(s, now + load.tail[c], _SENT, c)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _join(s: _State, mesh: Mesh, m: int, c: int, now: int) -> None:
     """A message enters its core's queue: behind those that came before it or have lower numbers."""
     queue = mesh.links + c
@@ -333,7 +333,7 @@ def _join(s: _State, mesh: Mesh, m: int, c: int, now: int) -> None:
     _wake(s, c)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _append(s: _State, place: int, m: int) -> None:
     if s.head[place] == _NOBODY:
         s.head[place] = m
@@ -343,7 +343,7 @@ def _append(s: _State, place: int, m: int) -> None:
     s.behind[m] = _NOBODY
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _wake(s: _State, c: int) -> None:
     if not s.awake[c]:
         s.awake[c] = True
@@ -351,7 +351,7 @@ def _wake(s: _State, c: int) -> None:
         s.sizes[_WOKEN] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _watch(s: _State, link: int) -> None:
     """Somebody waits for a link that is busy."""
     if not s.will_be_free[link]:
@@ -359,7 +359,7 @@ def _watch(s: _State, link: int) -> None:
         _will_end(s, s.free_at[link], _LINK_FREE, link)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _call(s: _State, mesh: Mesh, wanted: int) -> None:
     """Look again at the one that has waited longest for a link or queue."""
     best, before_best = _NOBODY, _NOBODY
@@ -381,14 +381,14 @@ def _call(s: _State, mesh: Mesh, wanted: int) -> None:
     _line_up(s, best, _first(s, mesh, best), s.since[best])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _first(s: _State, mesh: Mesh, place: int) -> int:
     """The first message of a place."""
     head: int = s.head[place] if place < mesh.links else s.upcoming[place - mesh.links]
     return head
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _tile(mesh: Mesh, place: int) -> int:
     """Where the messages of a place are."""
     if place >= mesh.links:
@@ -402,7 +402,7 @@ def _tile(mesh: Mesh, place: int) -> int:
     return at + mesh.columns if direction == SOUTH else at - mesh.columns
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _direction(at: int, goal: int, columns: int) -> int:
     """The way to another tile: along the row first."""
     if at % columns < goal % columns:
@@ -415,7 +415,7 @@ def _direction(at: int, goal: int, columns: int) -> int:
 # ------------------------------------------------------------------------------------------------------------- heaps
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _will_end(s: _State, time: int, kind: int, index: int) -> None:
     times, codes, at = s.end_time, s.end_code, s.sizes[_ENDS]
     s.sizes[_ENDS] += 1
@@ -428,7 +428,7 @@ def _will_end(s: _State, time: int, kind: int, index: int) -> None:
     times[at], codes[at] = time, index << 3 | kind
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _pop_end(s: _State) -> int:
     times, codes = s.end_time, s.end_code
     found: int = codes[0]
@@ -449,7 +449,7 @@ def _pop_end(s: _State) -> int:
     return found
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _line_up(s: _State, place: int, number: int, since: int) -> None:
     """The first of a place is able to go, and may."""
     s.since[place] = since
@@ -464,7 +464,7 @@ def _line_up(s: _State, place: int, number: int, since: int) -> None:
     times[at], numbers[at], places[at] = since, number, place
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _pop_goer(s: _State) -> int:
     times, numbers, places = s.go_since, s.go_number, s.go_place
     found: int = places[0]

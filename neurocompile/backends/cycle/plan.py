@@ -217,11 +217,13 @@ class _Planning:
         return self.stores.get((each, content), Store(content, None))
 
     def _access(self, store: Store, way: str) -> int:
-        """Ticks of one word, where the events do not include it."""
+        """Ticks of one word; none where the events include it, or no time of its own is known."""
         level = store.level
         if level is None or level.energy_in_events:
             return 0
         cost: Cost = getattr(level, way)
+        if cost.time_ns is None and cost.cycles is None:
+            return 0
         return self.times.of(f"memory.{level.name}.{way}", cost)
 
     def _empty_slots(self, sizes: Sequence[int]) -> Array:
