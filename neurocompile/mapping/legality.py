@@ -128,7 +128,11 @@ def _check_state(name: str, soma: Neuron | Readout, profile: Profile) -> None:
         )
     if soma.bias.any() and not profile.numerics.bias_bits.count:
         raise _refusal(
-            name, "it has a bias", profile, "has none", "train without bias, or choose a chip that has it, such as loihi2"
+            name,
+            "it has a bias",
+            profile,
+            "has none",
+            "train without bias, or choose a chip that has it, such as loihi2",
         )
 
 
