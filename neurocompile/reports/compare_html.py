@@ -1,0 +1,5 @@
+from neurocompile.reports.compare import Comparison
+
+
+def comparison_html(comparison: Comparison) -> str:
+    return ""
