@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-_ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
-_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
-_ENERGY_DELAYS = (
+ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+ENERGY_DELAYS = (
     (1e21, "J·s"), (1e18, "mJ·s"), (1e15, "µJ·s"), (1e12, "nJ·s"), (1e9, "pJ·s"), (1e6, "pJ·ms"), (1e3, "pJ·µs"),
     (1.0, "pJ·ns"),
 )  # fmt: skip
@@ -14,15 +14,15 @@ NOTHING = "–"
 
 
 def energy(picojoules: float | None) -> str:
-    return _scaled(picojoules, _ENERGIES)
+    return _scaled(picojoules, ENERGIES)
 
 
 def duration(nanoseconds: float | None) -> str:
-    return _scaled(nanoseconds, _TIMES)
+    return _scaled(nanoseconds, TIMES)
 
 
 def energy_delay(picojoule_nanoseconds: float | None) -> str:
-    return _scaled(picojoule_nanoseconds, _ENERGY_DELAYS)
+    return _scaled(picojoule_nanoseconds, ENERGY_DELAYS)
 
 
 def time_in(unit: str) -> Callable[[float | None], str]:
