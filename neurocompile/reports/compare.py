@@ -42,26 +42,40 @@ def refused(program: str, profile: str, error: NeurocompileError, timesteps: int
 
 @dataclass(frozen=True)
 class Row:
-    """A quantity, as all renderings have it: ``name`` with its unit, ``label`` for people.
+    """A quantity, as all renderings have it: ``name`` with its unit, ``label`` for people; ``unit`` says how it is
+    shown ("": a count, "text": as it is).
 
-    Where its value is None, ``at_least`` may know what it cannot be less than, and ``why`` says so to people.
+    Where its value is None, ``at_least`` may know what it cannot be less than. ``instead`` is a text that says more
+    than the number.
     """
 
     name: str
     label: str
+    unit: str
     value: Callable[[Report], Any]
-    show: Callable[[Any], str]
     at_least: Callable[[Report], float | None] = lambda _: None
-    why: str = "unknown"
+    instead: Callable[[Report], str | None] = lambda _: None
 
     def shown(self, report: Report) -> str:
         if "error" in report:
             return str(report["refusal"])
-        value = self.value(report)
+        if text := self.instead(report):
+            return text
+        value, bound = self.value(report), self.at_least(report)
         if value is not None:
-            return self.show(value)
-        bound = self.at_least(report)
-        return self.why if bound is None else f"at least {self.show(bound)}"
+            return _SHOW[self.unit](value)
+        return "unknown" if bound is None else f"at least {_SHOW[self.unit](bound)}"
+
+
+_SHOW: dict[str, Callable[[Any], str]] = {
+    "pJ": energy,
+    "ns": duration,
+    "pJ·ns": energy_delay,
+    "%": percent,
+    "1/s": lambda value: f"{number(value)}/s",
+    "": number,
+    "text": str,
+}
 
 
 def compare(reports: Sequence[Report]) -> Comparison:
@@ -104,6 +118,7 @@ def _row(row: Row, reports: Sequence[Report]) -> dict[str, Any]:
     return {
         "name": row.name,
         "label": row.label,
+        "unit": row.unit,
         "values": values,
         "at_least": [
             row.at_least(report) if value is None and "error" not in report else None
@@ -141,13 +156,11 @@ def _heading(report: Report) -> str:
 
 def _part(name: str) -> Row:
     value: Callable[[Report], Any] = lambda report: report["energy_pj"].get(name)  # noqa: E731
-    return Row(f"{name}_pj", f"  {name}", value, energy, why="incomplete")
+    return Row(f"{name}_pj", f"  {name}", "pJ", value, instead=_within if name == "memory" else lambda _: None)
 
 
-def _memory(report: Report) -> float | None:
-    """None where no memory is priced on its own: what it takes is within the other parts."""
-    parts = report["energy_pj"]
-    return parts["memory"] if parts["levels"] else None
+def _within(report: Report) -> str | None:
+    return None if report["energy_pj"]["levels"] else "in other parts"
 
 
 def _energy_delay(report: Report, energy_pj: float | None) -> float | None:
@@ -165,45 +178,37 @@ def _spread(report: Report) -> float | None:
     return samples["energy_pj"]["std"] if samples else None
 
 
+def _synaptic_ops(report: Report) -> float:
+    counters = report["counters"]
+    return float(counters["synaptic_ops"] + counters["graded_synaptic_ops"])
+
+
 #: how energy is told apart, in this order; "host" only where a profile has one
 PARTS = ("synapse", "soma", "noc", "memory", "static", "host")
 
 ROWS: tuple[Row, ...] = (
-    Row(
-        "energy_pj",
-        "energy",
-        lambda report: report["energy_pj"]["total"],
-        energy,
-        at_least=lambda report: report["known_energy_pj"],
-    ),
-    *(_part(name) for name in PARTS if name not in ("memory", "static", "host")),
-    Row("memory_pj", "  memory", _memory, energy, why="in other parts"),
-    *(_part(name) for name in ("static", "host")),
-    Row("energy_std_pj", "  over samples, ±", _spread, energy),
-    Row("known_energy_pj", "  known", lambda report: report["known_energy_pj"], energy),
-    Row("latency_ns", "latency", lambda report: report["latency_ns"], duration),
-    Row("cycle_latency_ns", "  cycle engine", _cycle_latency, duration),
-    Row("throughput_per_s", "throughput", lambda report: report["throughput_per_s"], lambda x: f"{number(x)}/s"),
+    Row("energy_pj", "energy", "pJ", lambda r: r["energy_pj"]["total"], at_least=lambda r: r["known_energy_pj"]),
+    *map(_part, PARTS),
+    Row("energy_std_pj", "  over samples, ±", "pJ", _spread),
+    Row("known_energy_pj", "  known", "pJ", lambda r: r["known_energy_pj"]),
+    Row("latency_ns", "latency", "ns", lambda r: r["latency_ns"]),
+    Row("cycle_latency_ns", "  cycle engine", "ns", _cycle_latency),
+    Row("throughput_per_s", "throughput", "1/s", lambda r: r["throughput_per_s"]),
     Row(
         "energy_delay_pj_ns",
         "energy × latency",
-        lambda report: _energy_delay(report, report["energy_pj"]["total"]),
-        energy_delay,
-        at_least=lambda report: _energy_delay(report, report["known_energy_pj"]),
+        "pJ·ns",
+        lambda r: _energy_delay(r, r["energy_pj"]["total"]),
+        at_least=lambda r: _energy_delay(r, r["known_energy_pj"]),
     ),
-    Row("accuracy", "accuracy", lambda report: report.get("accuracy"), percent),
-    Row("cores", "cores", lambda report: report["cores"], number),
-    Row(
-        "synaptic_ops",
-        "synaptic operations",
-        lambda report: report["counters"]["synaptic_ops"] + report["counters"]["graded_synaptic_ops"],
-        number,
-    ),
-    Row("spikes", "spikes", lambda report: report["counters"]["spikes"], number),
-    Row("memory_accesses", "memory accesses (words)", lambda report: report["memory_accesses"]["total"], number),
-    Row("state_memory_words", "state memory (words)", lambda report: report["state_memory_words"], number),
-    Row("weakest_basis", "weakest number used", lambda report: report["weakest_basis"], str, why=NOTHING),
-    Row("data", "mean over", lambda report: report["activity"]["data"], str),
+    Row("accuracy", "accuracy", "%", lambda r: r.get("accuracy")),
+    Row("cores", "cores", "", lambda r: r["cores"]),
+    Row("synaptic_ops", "synaptic operations", "", _synaptic_ops),
+    Row("spikes", "spikes", "", lambda r: r["counters"]["spikes"]),
+    Row("memory_accesses", "memory accesses (words)", "", lambda r: r["memory_accesses"]["total"]),
+    Row("state_memory_words", "state memory (words)", "", lambda r: r["state_memory_words"]),
+    Row("weakest_basis", "weakest number used", "text", lambda r: r["weakest_basis"] or NOTHING),
+    Row("data", "mean over", "text", lambda r: r["activity"]["data"]),
 )
 
 #: rows that stand only where some column knows them
@@ -269,6 +274,11 @@ def _ratio(more: float, less: float) -> float | None:
 # ------------------------------------------------------------------------------------- what all renderings say in words
 
 
+def row_of(comparison: Comparison, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(row for row in comparison["rows"] if row["name"] == name)
+    return found
+
+
 def notes(comparison: Comparison) -> list[str]:
     """Each chip's own notes once; those that all columns share last, without a name."""
     columns = comparison["columns"]
@@ -320,7 +330,7 @@ def pareto_lines(comparison: Comparison) -> list[str]:
         if point["unknown"]:
             lacks = " and ".join(_COORDINATES[name] for name in point["unknown"])
             lines.append(f"takes no part: {heading}, for its {lacks} {'is' if ' and ' not in lacks else 'are'} unknown")
-    (data,) = (row["values"] for row in comparison["rows"] if row["name"] == "data")
+    data = row_of(comparison, "data")["values"]
     if len({found for found, column in zip(data, columns, strict=True) if column["error"] is None}) > 1:
         lines.append("the columns were measured on different data, so their numbers are not of the same work")
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,7 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from neurocompile.reports.charts import Chart, Item, bar
-from neurocompile.reports.compare import HIDDEN, Comparison, gaps, notes, pareto_lines, refusals, saved_lines, standing
+from neurocompile.reports.compare import (
+    HIDDEN,
+    Comparison,
+    gaps,
+    notes,
+    pareto_lines,
+    refusals,
+    row_of,
+    saved_lines,
+    standing,
+)
 from neurocompile.reports.wording import duration, energy
 
 _LABEL_WIDTH, _COLUMN_WIDTH = 26, 14
@@ -59,12 +69,8 @@ class _Blocks:
             yield table
 
 
-def _row(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(row for row in rows if row["name"] == name)
-
-
 def _chart(comparison: Comparison, name: str, title: str, show: Callable[[float | None], str]) -> Chart:
-    row = _row(comparison["rows"], name)
+    row = row_of(comparison, name)
     items = [
         Item(column["heading"], bound if value is None else value, text, bound=value is None)
         for column, value, bound, text in zip(

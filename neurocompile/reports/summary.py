@@ -221,7 +221,7 @@ def cycle_rows(cycle: Report) -> Rows:
     if cycle["timing"] == "exact":
         rows.append(("  without the network", f"{time(cycle['fast_total'])}; exact over that: "
                                               f"{times(cycle['difference'])}"))  # fmt: skip
-    rows += [("  barriers", time(cycle["barrier"])), ("step", spread(step, time))]
+    rows += [("step", spread(step, time)), ("  its barrier", time(cycle["barrier"]))]
     if cycle["overruns"]:
         rows.append(("  longer than their tick", number(cycle["overruns"])))
     return [
