@@ -45,6 +45,7 @@ def report_data(graph: Graph, mapping: Mapping, activity: Activity, profile: Pro
         "cores": mapping.cores,
         "tiles": mapping.tiles,
         "neurons": sum(layer.neurons for layer in costs.layers),
+        "accuracy": activity.accuracy,
         "energy_pj": _energy(costs.energy_pj),
         "known_energy_pj": costs.known_energy_pj,
         "energy_by_basis_pj": costs.energy_pj.by_basis,

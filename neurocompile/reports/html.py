@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from neurocompile.reports import summary
 from neurocompile.reports.data import Report
-from neurocompile.reports.terminal import LAYER_COLUMNS, layer_cells
+from neurocompile.reports.summary import LAYER_COLUMNS, layer_cells
 
 _PAGE = """<!doctype html>
 <html lang="en">

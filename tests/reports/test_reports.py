@@ -14,7 +14,8 @@ from rich.console import Console
 from neurocompile.errors import CapacityError
 from neurocompile.hardware import Profile, load_profile
 from neurocompile.mapping import map_graph
-from neurocompile.reports.compare import compare, print_comparison, refused, saved_accesses
+from neurocompile.reports.compare import compare, refused, saved_accesses
+from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.data import report_data
 from neurocompile.reports.html import to_html
 from neurocompile.reports.terminal import print_report
@@ -36,7 +37,7 @@ def text_of(report: Report) -> str:
 
 def comparison_of(*reports: Report) -> str:
     out = io.StringIO()
-    print_comparison(reports, Console(file=out, width=160))
+    print_comparison(compare(reports), Console(file=out, width=160))
     return out.getvalue()
 
 
