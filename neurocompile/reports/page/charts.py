@@ -27,7 +27,19 @@ from neurocompile.reports.page.svg import (
     shown,
 )
 
-__all__ = ["SERIES", "WIDTH", "bars", "fill", "histogram", "ink", "lines", "patterns", "scatter", "stacked"]
+__all__ = [
+    "SERIES",
+    "WIDTH",
+    "bars",
+    "distribution",
+    "fill",
+    "histogram",
+    "ink",
+    "lines",
+    "patterns",
+    "scatter",
+    "stacked",
+]
 
 _ROW = 22.0
 #: of lines, by series
