@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_ENERGY_DELAYS = ((1e15, "mJ·ms"), (1e9, "µJ·µs"), (1e6, "nJ·µs"), (1e3, "nJ·ns"), (1.0, "pJ·ns"))
 NOTHING = "–"
 
 
@@ -15,6 +16,10 @@ def energy(picojoules: float | None) -> str:
 
 def duration(nanoseconds: float | None) -> str:
     return _scaled(nanoseconds, TIMES)
+
+
+def energy_delay(picojoule_nanoseconds: float | None) -> str:
+    return _scaled(picojoule_nanoseconds, _ENERGY_DELAYS)
 
 
 def number(value: float | None) -> str:

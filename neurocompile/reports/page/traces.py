@@ -39,7 +39,7 @@ def gantt(
     top = legend_height(lanes) + 20
     bottom = top + row * len(rows)
     drawing = canvas(WIDTH, bottom + 42, f"What {len(rows):,} cores do in {len(steps):,} time steps")
-    legend(drawing, lanes)
+    legend(drawing, lanes, "ink")
     across = Scale(steps[0][1][0], max(steps[-1][1][1], steps[0][1][0] + 1e-9), left, WIDTH - 14)
     last = -math.inf
     for name, (start, _) in steps:
@@ -93,7 +93,7 @@ def raster(populations: Sequence[Firing], steps: int) -> Element:
     across = Scale(0, steps, left, right)
     width = max(0.8, min(14.0, 0.7 * (right - left) / steps))
     y = 6.0
-    for index, (each, height) in enumerate(zip(populations, heights, strict=True)):
+    for each, height in zip(populations, heights, strict=True):
         add(drawing, "rect", x=left, y=y, width=right - left, height=height, klass="band")
         hint(add(drawing, "text", clipped(each.name, left - 10), x=left - 8, y=y + 13, klass="end"), each.name)
         add(drawing, "text", each.detail, x=left - 8, y=y + 26, klass="soft end small")
@@ -104,7 +104,7 @@ def raster(populations: Sequence[Firing], steps: int) -> Element:
         )
         if path:
             stroke = max(0.9, min(8.0, 0.8 * pitch))
-            add(drawing, "path", d=path, style=f"stroke:{ink(index)};stroke-width:{stroke:.1f};fill:none")
+            add(drawing, "path", d=path, style=f"stroke:{ink(0)};stroke-width:{stroke:.1f};fill:none")
         y += height + 8
     often = next(each for power in range(9) for each in (10**power, 2 * 10**power, 5 * 10**power) if 12 * each >= steps)
     for step in range(0, steps, often):

@@ -81,7 +81,7 @@ def _depth(drift: Drift) -> list[Block]:
     table = Table(
         "In integers up to a layer, float behind it",
         [Column("integer up to"), Column(measure, "%"), Column("change", "%"), Column("samples lost"),
-         Column("samples won"), Column("output error", "%"), Column("")],
+         Column("samples won"), Column("output error", "%"), Column("remark")],
         [(row["layer"], row[measure], row["change"], row["lost"], row["won"], row["output_error"],
           "worst" if row["layer"] == depth["worst"] else "") for row in depth["rows"]],
     )  # fmt: skip
@@ -103,7 +103,13 @@ def _widths(drift: Drift) -> list[Block]:
          each["error"] if each["error"] is not None else each[measure], "as built" if each["own"] else "")
         for each in widths["variants"]
     ]  # fmt: skip
-    columns = [Column("scales per"), Column("quantizer"), Column("weights", "bits"), Column(measure, "%"), Column("")]
+    columns = [
+        Column("scales per"),
+        Column("quantizer"),
+        Column("weights", "bits"),
+        Column(measure, "%"),
+        Column("remark"),
+    ]
     return [Table("By weight bits", columns, rows, note=f"Over {widths['samples']:,} samples.")]
 
 

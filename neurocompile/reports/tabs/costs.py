@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from neurocompile.reports import summary
 from neurocompile.reports.data import Report
-from neurocompile.reports.page import Block, Column, Facts, Figure, Key, Keys, Notes, Table, Text, charts
+from neurocompile.reports.page import Block, Column, Columns, Facts, Figure, Key, Keys, Notes, Table, Text, charts
 from neurocompile.reports.page.blocks import Value
-from neurocompile.reports.wording import duration, energy, incomplete, number, times
+from neurocompile.reports.page.svg import shown
+from neurocompile.reports.wording import duration, energy, energy_delay, incomplete, number, times
 
 #: what the words for a number's origin mean, strongest first
 BASES = {
@@ -25,8 +26,7 @@ def summary_tab(report: Report, absent: list[str]) -> list[Block]:
     blocks: list[Block] = [Notes(_notes(report), "What these numbers stand on"), Keys(_keys(report))]
     blocks += bases(report)
     blocks += [
-        Facts("Cost", summary.cost_rows(report)),
-        Facts("Work", summary.work_rows(report)),
+        Columns([Facts("Cost", summary.cost_rows(report)), Facts("Work", summary.work_rows(report))]),
         Facts("Compared", summary.baseline_rows(report)),
         _utilisation(report),
     ]
@@ -41,26 +41,37 @@ def _notes(report: Report) -> list[str]:
 
 
 def _keys(report: Report) -> list[Key]:
-    total, known = report["energy_pj"]["total"], report["known_energy_pj"]
-    accuracy, samples = report.get("accuracy"), report.get("samples")
-    weakest = f"weakest number: {report['weakest_basis'] or 'none'}"
+    total, samples, accuracy = report["energy_pj"]["total"], report.get("samples"), report.get("accuracy")
     keys = [
-        Key("energy per sample", energy(total), weakest)
+        Key("energy per sample", energy(total), f"weakest number: {report['weakest_basis'] or 'none'}")
         if total is not None
-        else Key("energy per sample", f"≥ {energy(known)}", "incomplete"),
-        Key("latency", duration(report["latency_ns"]), f"{report['latency_steps']:,} steps")
-        if report["latency_ns"] is not None
-        else Key("latency", "unknown", "incomplete"),
-        Key("throughput", "unknown" if report["throughput_per_s"] is None else number(report["throughput_per_s"]),
-            "samples per second"),
+        else Key("energy per sample", f"≥ {energy(report['known_energy_pj'])}", "incomplete"),
+        *_times(report),
         Key("cores", f"{report['cores']:,}", f"on {report['tiles']:,} tiles"),
         Key("spikes per sample", number(report["counters"]["spikes"]), f"{report['neurons']:,} neurons"),
-    ]  # fmt: skip
+    ]
     if samples and samples["energy_delay_pj_ns"]["mean"] is not None:
-        keys.append(Key("energy × delay", f"{samples['energy_delay_pj_ns']['mean']:.4g}", "pJ ns per sample"))
+        keys.append(Key("energy × delay", energy_delay(samples["energy_delay_pj_ns"]["mean"]), "mean of the samples"))
     if accuracy is not None:
         keys.append(Key("accuracy", f"{accuracy:.2%}", "of these samples"))
     return keys
+
+
+def _times(report: Report) -> list[Key]:
+    """Those of the cycle engine, where it has run."""
+    cycle = report.get("cycle")
+    if cycle:
+        latency, unit, rate = cycle["latency"]["mean"], cycle["unit"], cycle["throughput_per_s"]
+        return [
+            Key("latency", shown(latency, unit), f"{cycle['timing']} timing, mean"),
+            Key("throughput", "unknown" if rate is None else f"{number(rate)}/s", "samples, one after the other"),
+        ]
+    latency, rate = report["latency_ns"], report["throughput_per_s"]
+    return [
+        Key("latency", "unknown" if latency is None else duration(latency),
+            "incomplete" if latency is None else f"{report['latency_steps']:,} steps, on mean counts"),
+        Key("throughput", "unknown" if rate is None else f"{number(rate)}/s", "samples, one after the other"),
+    ]  # fmt: skip
 
 
 def bases(report: Report) -> list[Block]:

@@ -51,8 +51,8 @@ def _load(cycle: dict[str, Any]) -> Figure:
         ],
     )
     fullest = max(cycle["cores"], key=lambda core: shares[core["core"]] or 0)
-    said = "Percent of the run in which a core sends or receives, in its cell; darker is more. Busiest: core "
-    said += f"{core_name(fullest)}, {_words(shares[fullest['core']])[1]}. Squares are tiles, by row and column."
+    said = "Percent of the run in which a core sends or receives, in its cell; the stronger the colour, the more. "
+    said += f"Busiest: core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}. Squares are tiles, by row and column."
     drawing = core_map(spots, cycle["mesh"]["cores_per_tile"], "Load of the cores on the mesh")
     return Figure("Load of the cores", drawing, said, table)
 
@@ -101,7 +101,7 @@ def _traffic(cycle: dict[str, Any]) -> list[Block]:
 
     most = max(link["messages"] for link in links) or 1
     ways = [
-        Way(place(link["from"]), place(link["to"]), link["messages"] / most, link["messages"],
+        Way(place(link["from"]), place(link["to"]), (link["messages"] / most) ** 0.5, link["messages"],
             f"tile {link['from']} to {link['to']}: {link['messages']:,} messages")
         for link in links
     ]  # fmt: skip
@@ -158,10 +158,10 @@ def _explored(firing: list[Firing]) -> dict[str, Any]:
                 "type": "scatter",
                 "mode": "markers",
                 "name": each.name,
-                "series": index % 8,
+                "series": index % 2,
                 "x": [step for step, _ in each.spikes],
                 "y": [first + neuron for _, neuron in each.spikes],
-                "marker": {"size": 5, "symbol": ["circle", "square", "triangle-up", "diamond"][index % 4]},
+                "marker": {"size": 5, "symbol": ["circle", "square"][index % 2]},
                 "customdata": [neuron for _, neuron in each.spikes],
                 "hovertemplate": "step %{x}, neuron %{customdata}",
             }
@@ -170,7 +170,7 @@ def _explored(firing: list[Firing]) -> dict[str, Any]:
         first += each.shown + 2
     layout = {
         "xaxis": {"title": {"text": "time step"}},
-        "yaxis": {"tickvals": places, "ticktext": [each.name for each in firing], "autorange": "reversed"},
+        "yaxis": {"tickvals": places, "ticktext": [each.name for each in firing], "range": [first, -2]},
         "height": min(1200, max(400, 60 + 3 * first)),
     }
     return {"data": data, "layout": layout}

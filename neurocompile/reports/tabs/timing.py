@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from neurocompile.reports.data import Report
 from neurocompile.reports.page import Block, Column, Facts, Figure, Notes, Table, Text, charts
 from neurocompile.reports.page.svg import shown
 from neurocompile.reports.page.traces import Span, gantt
-from neurocompile.reports.wording import duration, incomplete, number
+from neurocompile.reports.wording import duration, incomplete, number, times
 
 Cycle = dict[str, Any]
 _SPENT = ("sending", "receiving", "stalled", "idle")
@@ -53,7 +54,7 @@ def _run(cycle: Cycle) -> list[tuple[str, str]]:
         ("timing", cycle["timing"]),
         ("time of the whole run", shown(cycle["total"], unit)),
         ("  by fast timing (no network)", shown(cycle["fast_total"], unit)),
-        ("  exact over fast", "–" if cycle["difference"] is None else f"{cycle['difference']:.4g}×"),
+        ("  exact over fast", times(cycle["difference"])),
         ("mean step", f"{shown(step['mean'], unit)} (from {shown(step['min'], unit)} to {shown(step['max'], unit)})"),
         ("  of which barrier", shown(cycle["barrier"], unit)),
         ("steps longer than the chip's tick", f"{cycle['overruns']:,}"),
@@ -206,7 +207,8 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 def _explored(rows: Sequence[tuple[str, Sequence[Sequence[Span]]]], unit: str) -> dict[str, Any]:
     """One broken line per lane: Plotly draws thousands of them at once where it would be slow on as many bars."""
-    data = []
+    data, height = [], min(1600, max(400, 60 + 22 * len(rows)))
+    pixels = height / max(1, len(rows))
     for lane, name in enumerate(("sending", "receiving")):
         x: list[float | None] = []
         y: list[float | None] = []
@@ -215,14 +217,16 @@ def _explored(rows: Sequence[tuple[str, Sequence[Sequence[Span]]]], unit: str) -
                 if end > start:
                     x += [*_rounded([start, end]), None]
                     y += [row - 0.18 + 0.36 * lane] * 2 + [None]
+        width = max(1.5, min(8.0, 0.36 * pixels))
         data.append({"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "series": lane,
-                     "line": {"width": 5}, "hovertemplate": f"%{{x:,}} {unit}"})  # fmt: skip
-    names = [name for name, _ in rows]
+                     "line": {"width": width}, "hovertemplate": f"row %{{y:.0f}}: %{{x:,}} {unit}"})  # fmt: skip
+    often = math.ceil(14 / pixels)
+    names = {row: name for row, (name, _) in enumerate(rows) if row % often == 0}
     return {
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": f"time ({unit})"}},
-            "yaxis": {"tickvals": list(range(len(names))), "ticktext": names, "autorange": "reversed"},
-            "height": min(1600, max(400, 60 + 12 * len(names))),
+            "yaxis": {"tickvals": list(names), "ticktext": list(names.values()), "range": [len(rows), -1]},
+            "height": height,
         },
     }
