@@ -17,7 +17,7 @@ from neurocompile.costs.estimate import Costs, LayerCosts, estimate
 from neurocompile.costs.pricing import PARTS, Bill
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
-from neurocompile.mapping.limits import core_limits
+from neurocompile.mapping.limits import core_limits, joint_needs
 from neurocompile.mapping.mapping import Mapping
 
 FORMAT = "neurocompile.report/1"
@@ -111,12 +111,14 @@ def _layer(layer: LayerCosts, activity: Activity) -> dict[str, Any]:
 
 
 def _utilisation(mapping: Mapping, profile: Profile) -> dict[str, Any]:
-    """Per limit of a core, the slice that comes closest to it."""
+    """Per limit of a core, the core that comes closest to it, and the populations there."""
+    cores = {core: joint_needs(each.needs for each in slices) for core, slices in mapping.by_core().items()}
     result = {}
     for name, limit in core_limits(profile).items():
-        fullest = max(mapping.slices, key=lambda each: each.needs.get(name, 0))
-        need = fullest.needs.get(name, 0)
-        result[name] = {"largest": need, "limit": limit, "share": need / limit, "population": fullest.population}
+        fullest = max(cores, key=lambda core: cores[core][name])
+        need = cores[fullest][name]
+        there = dict.fromkeys(each.population for each in mapping.by_core()[fullest])
+        result[name] = {"largest": need, "limit": limit, "share": need / limit, "population": ", ".join(there)}
     return result
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
-_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 NOTHING = "–"
 
 
 def energy(picojoules: float | None) -> str:
-    return _scaled(picojoules, _ENERGIES)
+    return _scaled(picojoules, ENERGIES)
 
 
 def duration(nanoseconds: float | None) -> str:
-    return _scaled(nanoseconds, _TIMES)
+    return _scaled(nanoseconds, TIMES)
 
 
 def number(value: float | None) -> str:

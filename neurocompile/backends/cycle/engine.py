@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 
-from neurocompile.backends.cycle.result import CycleRun, Timing
+import numpy as np
+
+from neurocompile.backends.cycle.activity import ChipActivity
+from neurocompile.backends.cycle.messages import Load, Work, load_of
+from neurocompile.backends.cycle.network import EAST, SOUTH, WEST, Marks, Mesh, Totals, step
+from neurocompile.backends.cycle.plan import Plan
+from neurocompile.backends.cycle.result import Cores, CycleRun, Links, Timeline, Timing
+from neurocompile.backends.cycle.times import TICKS
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array
 from neurocompile.mapping.mapping import Mapping
+
+#: neuron-steps laid out at once
+_CHUNK = 1 << 25
 
 
 def simulate(
@@ -19,11 +30,166 @@ def simulate(
     *,
     timing: Timing = "exact",
     awake: Map[str, Array] | None = None,
+    leftover: Map[str, Array] | None = None,
+    shown: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CycleRun:
     """Time a run of ``graph`` (stage "mapped") on a chip.
 
     ``events``: what each encoder and each spiking soma sends, (N, T, *shape), in the network's own time.
     ``awake``: bool (N, T, *shape) for each soma with state, whether its state was other than zero before the update;
-    wanted where the profile's ``core.active`` is "state". ProfileError where a time that is wanted is null.
+    wanted where the profile's ``core.active`` is "state". ``leftover``: the same for the steps after its last sample,
+    bool (at most D - phase, *shape). ``shown``: the sample of the timeline. ProfileError where a time that is wanted is
+    null, InputError where events do not fit the graph.
     """
-    raise NotImplementedError
+    plan = Plan.of(graph, mapping, profile)
+    activity = ChipActivity(plan, events, awake, leftover)
+    return _Run(plan, activity, profile.name, timing, shown).run(progress)
+
+
+class _Run:
+    def __init__(self, plan: Plan, activity: ChipActivity, profile: str, timing: Timing, shown: int) -> None:
+        self.plan, self.activity, self.profile, self.timing = plan, activity, profile, timing
+        cores, steps = plan.cores + 1, activity.steps  # with the host
+        links = plan.tile_count * 4
+        self.totals = Totals(
+            np.zeros(cores, np.int64),
+            np.zeros(cores),
+            np.zeros(cores, np.int64),
+            np.zeros(links, np.int64),
+            np.zeros(links),
+            np.zeros(links, np.int64),
+        )
+        self.marks = Marks(*(np.zeros(cores, np.int64) for _ in range(3)))
+        self.exact_ticks = np.zeros(steps, np.int64)
+        self.fast_ticks = np.zeros(steps, np.int64)
+        self.sending, self.receiving = np.zeros(cores), np.zeros(cores)
+        self.sent, self.received = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+        self.visits = np.zeros((len(plan.stateful), 3), np.int64)
+        first = min(shown, activity.samples - 1) * plan.graph.timesteps
+        self.window = range(first, first + plan.graph.timesteps + plan.depth)
+        self.timeline = np.zeros((3, len(self.window), plan.cores))
+
+    def run(self, progress: Callable[[int, int], None] | None) -> CycleRun:
+        plan, steps = self.plan, self.activity.steps
+        axons = plan.axons
+        work = Work(
+            plan.neurons, axons.start, axons.core, axons.ticks, plan.visit, plan.active, plan.empty_slots,
+            plan.axon_out, plan.spike_out,
+        )  # fmt: skip
+        size = max(1, _CHUNK // max(1, int(plan.neurons[-1])))
+        for start in range(0, steps, size):
+            stop = min(start + size, steps)
+            fired, updated = self.activity.fired(start, stop), self.activity.updated(start, stop)
+            self._count_visits(updated)
+            for t in range(start, stop):
+                self._step(t, load_of(fired[t - start], updated[t - start], work))
+                if progress:
+                    progress(t + 1, steps)
+        return self._result()
+
+    def _step(self, t: int, load: Load) -> None:
+        plan, marks = self.plan, self.marks
+        receiving = load.receiving + plan.source_visits
+        sides = np.maximum(load.sending, receiving) if plan.overlap else load.sending + receiving
+        self.fast_ticks[t] = sides[:-1].max(initial=0)
+        if self.timing == "exact":
+            self.exact_ticks[t] = step(load, self._mesh, self.totals, marks)
+        else:
+            marks.sending_end[:] = load.sending
+            marks.receiving_start[:] = 0 if plan.overlap else load.sending
+            marks.receiving_end[:] = marks.receiving_start + receiving
+        self.sending += load.sending
+        self.receiving += receiving
+        self.sent += np.diff(load.first)
+        self.received += load.arriving
+        if t in self.window:
+            self.timeline[:, t - self.window.start] = np.stack(marks)[:, :-1]
+
+    @property
+    def _mesh(self) -> Mesh:
+        plan = self.plan
+        tiles = plan.tiles if plan.network else np.zeros_like(plan.tiles)
+        return Mesh(
+            tiles, plan.columns, plan.tile_count * 4, plan.hop_east_west, plan.hop_north_south, plan.within_tile,
+            plan.link_time, plan.buffer, plan.overlap, plan.host, plan.source_visits,
+        )  # fmt: skip
+
+    def _count_visits(self, updated: Array) -> None:
+        """Active and inactive updates of each slice, or those without state."""
+        for each in self.plan.placed:
+            everyone = len(updated) * (each.stop - each.start)
+            if not self.plan.stateful[each.index]:
+                self.visits[each.index, 2] += everyone
+                continue
+            active = int(np.count_nonzero(updated[:, each.start : each.stop]))
+            self.visits[each.index] += (active, everyone - active, 0)
+
+    # ------------------------------------------------------------------------------------------------------- result
+
+    def _result(self) -> CycleRun:
+        plan, activity = self.plan, self.activity
+        steps, timesteps = activity.steps, plan.graph.timesteps
+        fast = np.maximum(self.fast_ticks + plan.barrier, plan.tick)
+        exact = np.maximum(self.exact_ticks + plan.barrier, plan.tick) if self.timing == "exact" else fast
+        ends = np.cumsum(exact.astype(np.float64))
+        starts = ends - exact
+        first = np.arange(activity.samples) * timesteps
+        last = first + timesteps - 1 + plan.depth
+        bare = self.exact_ticks if self.timing == "exact" else self.fast_ticks
+        span = slice(self.window.start, self.window.stop)
+        return CycleRun(
+            profile=self.profile,
+            timing=self.timing,
+            unit=plan.times.unit,
+            unit_ns=plan.times.unit_ns,
+            samples=activity.samples,
+            timesteps=timesteps,
+            depth=plan.depth,
+            step_time=exact / TICKS,
+            fast_step_time=fast / TICKS,
+            barrier=plan.barrier / TICKS,
+            overruns=int((bare + plan.barrier > plan.tick).sum()) if plan.tick else 0,
+            engines=2 if plan.overlap else 1,
+            cores=self._cores(float(ends[-1]) if steps else 0.0),
+            links=self._links(),
+            timeline=Timeline(
+                self.window.start, starts[span] / TICKS, exact[span] / TICKS, *(each / TICKS for each in self.timeline)
+            ),
+            sample_latency=(ends[last] - starts[first]) / TICKS,
+            sample_end=ends[last] / TICKS,
+            visits=self.visits,
+        )
+
+    def _cores(self, total: float) -> Cores:
+        plan, totals = self.plan, self.totals
+        engines = 2 if plan.overlap else 1
+        stalled = totals.stalled.astype(np.float64)
+        idle = engines * total - self.sending - self.receiving - stalled
+        return Cores(
+            core=plan.core_ids,
+            tile=plan.tiles[:-1],
+            sending=self.sending[:-1] / TICKS,
+            receiving=self.receiving[:-1] / TICKS,
+            stalled=stalled[:-1] / TICKS,
+            idle=idle[:-1] / TICKS,
+            messages_out=self.sent[:-1],
+            messages_in=self.received[:-1],
+            queue_peak=totals.queue_peak[:-1],
+            queue_wait=totals.queue_wait[:-1] / TICKS,
+        )
+
+    def _links(self) -> Links:
+        plan, totals = self.plan, self.totals
+        used = np.flatnonzero(totals.link_messages)
+        source, direction = used >> 2, used & 3
+        ways = np.array([1, -1, plan.columns, -plan.columns])
+        assert (EAST, WEST, SOUTH) == (0, 1, 2)
+        return Links(
+            source,
+            source + ways[direction],
+            totals.link_messages[used],
+            totals.link_messages[used] * plan.link_time / TICKS,
+            totals.link_wait[used] / TICKS,
+            totals.link_peak[used],
+        )
