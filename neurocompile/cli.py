@@ -42,6 +42,9 @@ LabelsFile = Annotated[
     Path | None, typer.Option("--labels", help="Labels: integers (N,), in a file or a folder of .npy files.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples.")]
+Html = Annotated[Path | None, typer.Option(help="Write it as one HTML file, for any browser.")]
+Csv = Annotated[Path | None, typer.Option(help="Write every number in full as CSV, for pandas and spreadsheets.")]
+Markdown = Annotated[Path | None, typer.Option(help="Write it as Markdown tables.")]
 ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
 
 
@@ -261,8 +264,11 @@ def report(
     program: ProgramFolder,
     profile: Annotated[str | None, typer.Option(help="Another profile than the program's.")] = None,
     input_file: InputFile = None,
+    labels: LabelsFile = None,
     limit: Limit = None,
-    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    html: Html = None,
+    csv: Csv = None,
+    markdown: Markdown = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -276,8 +282,9 @@ def report(
             program,
             profile=profile,
             input_file=input_file,
+            labels_file=labels,
             limit=limit,
-            html=html,
+            files={"html": html, "csv": csv, "markdown": markdown},
             progress=bars.task("measuring", "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_report)
@@ -290,7 +297,11 @@ def compare(
         list[str] | None, typer.Option(help="Profiles, one or more; each program's own if left out.")
     ] = None,
     input_file: InputFile = None,
+    labels: LabelsFile = None,
     limit: Limit = None,
+    html: Html = None,
+    csv: Csv = None,
+    markdown: Markdown = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -301,7 +312,13 @@ def compare(
 
     with Bars(quiet=quiet or as_json) as bars:
         result = commands.compare(
-            programs, profiles or [], input_file=input_file, limit=limit, progress=bars.task("measuring", "samples")
+            programs,
+            profiles or [],
+            input_file=input_file,
+            labels_file=labels,
+            limit=limit,
+            files={"html": html, "csv": csv, "markdown": markdown},
+            progress=bars.task("measuring", "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 

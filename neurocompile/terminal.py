@@ -14,10 +14,11 @@ from neurocompile.errors import InputError
 from neurocompile.hardware import Profile, Quantity, leaves
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.text import to_text
-from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.conversion import said
 from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
+from neurocompile.reports.wording import percent
 
 
 class PassWatcher:
@@ -62,10 +63,6 @@ def text(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
 
 
 def show_build(result: dict[str, Any]) -> None:
@@ -130,7 +127,7 @@ def show_report(result: dict[str, Any]) -> None:
 
 
 def show_compare(result: dict[str, Any]) -> None:
-    print_comparison(result["reports"], stdout)
+    print_comparison(result, stdout)
 
 
 def show_graph(result: dict[str, Any]) -> None:

@@ -221,13 +221,16 @@ class Core(Record):
 class Bank(Record):
     """Synapses of one kind that have prices of their own, such as those of a memory for input weights alone.
 
-    It holds the projections that come ``source`` (from encoders, from the population itself, or from others) and end in
-    neurons or readouts. A null event costs nothing; one left to ``Events`` is not in a bank at all.
+    It holds the projections that come ``source`` (from encoders, from the population itself, or from others), end in
+    neurons or readouts, and whose ``weights`` are stored so: in kernels that neurons share, in dense lists (all neurons
+    have a synapse from each source) or in sparse ones. A null event costs nothing; one left to ``Events`` is not in a
+    bank at all.
     """
 
     name: Text
     source: Literal["input", "itself", "others", "any"]
     target: Literal["neurons", "readouts", "any"]
+    weights: Literal["shared", "dense", "sparse", "any"] = "any"
     zeros: Literal["stored", "skipped"]  # whether a weight of zero takes a synaptic operation
     source_visit: Cost | None  # each source neuron, at every step, whether it fires or not
     message: Cost | None  # a source neuron that fires, beside ``Events.axon_in``
