@@ -409,11 +409,19 @@ def load_profile(name_or_path: str | Path) -> Profile:
     return Profile.from_document(read_document(find_profile(name_or_path)))
 
 
+def profile_faults(path: Path) -> tuple[str, ...]:
+    """What is wrong with a profile file, a sentence each with file, line, key and remedy; none where all is well."""
+    try:
+        return Profile.faults(read_document(path))
+    except ProfileError as error:  # it is not the YAML that is read here
+        return (str(error),)
+
+
 def profile_to_dict(profile: Profile) -> dict[str, Any]:
     """Plain JSON data from which :meth:`Profile.from_mapping` makes an equal profile."""
     return profile.model_dump(mode="json")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a profile file."""
-    return Profile.model_json_schema()
+    """The JSON schema of a profile file, for editors; the reader also refuses what a schema cannot say."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Profile.model_json_schema()}
