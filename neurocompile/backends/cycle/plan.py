@@ -23,6 +23,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout, Soma
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
+from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
 
@@ -286,7 +287,7 @@ class _Planning:
         """What one projection brings to one slice."""
         stored = synapses.fan_out(projection, each.box).ravel()
         present = stored > 0
-        bank = _bank(self.profile, population, projection, known=self.by_name.keys())
+        bank = find_bank(self.graph, population, projection, self.profile)
         if bank and bank.zeros == "skipped":
             stored = _nonzero(projection, population, each)
         if bank:
@@ -326,17 +327,6 @@ class _Fed:
     ticks: Array  # without ops where a row is fetched
     op: int  # ticks of one synapse
     source_visits: int  # ticks at every step
-
-
-def _bank(profile: Profile, population: Population, projection: Projection, known: Collection[str]) -> Bank | None:
-    """The bank that holds a projection."""
-    source = "input"
-    if projection.source in known:
-        source = "itself" if projection.source == population.name else "others"
-    target = "readouts" if isinstance(population.soma, Readout) else "neurons"
-    return next(
-        (bank for bank in profile.banks if bank.source in (source, "any") and bank.target in (target, "any")), None
-    )
 
 
 def _nonzero(projection: Projection, population: Population, each: CoreSlice) -> Array:
