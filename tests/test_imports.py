@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
 #: the driver and what is built on it sees all, and none of the parts sees it
 ABOVE = {
     "__init__", "__main__", "cli", "commands", "console", "doctor", "driver", "program", "samples", "terminal",
-    "recording", "verification",
+    "recording", "verification", "writing",
 }  # fmt: skip
 
 

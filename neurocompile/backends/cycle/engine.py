@@ -54,9 +54,16 @@ class _Run:
         links = plan.tile_count * 4
         self.links = links
         self.mesh = Mesh(
-            plan.columns, links, plan.hop_east_west, plan.hop_north_south, plan.within_tile, plan.link_time, plan.buffer,
-            plan.overlap, plan.host,
-        )  # fmt: skip
+            columns=plan.columns,
+            links=links,
+            hop_east_west=plan.hop_east_west,
+            hop_north_south=plan.hop_north_south,
+            within_tile=plan.within_tile,
+            link_time=plan.link_time,
+            buffer=plan.buffer,
+            overlap=plan.overlap,
+            host=plan.host,
+        )
         self.stalled, self.queue_wait, self.queue_peak = np.zeros(cores), np.zeros(cores), np.zeros(cores, np.int64)
         self.carried, self.wait, self.peak = np.zeros(links, np.int64), np.zeros(links), np.zeros(links, np.int64)
         self.exact_ticks = np.zeros(steps, np.int64)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from neurocompile.reports.wording import ENERGIES, NOTHING, TIMES
+from neurocompile.reports.wording import ENERGIES, ENERGY_DELAYS, NOTHING, TIMES
 
 #: what a cell holds; None is a number that is not there
 Value = str | int | float | None
 
-_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES}
+_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES, "pJ·ns": ENERGY_DELAYS}
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values, as texts. Two leading blanks indent a name."""
+    """Names and values, as texts. Two leading blanks indent a name, four once more."""
 
     title: str
     rows: Sequence[tuple[str, str]]
@@ -165,6 +165,15 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Facts side by side, where there is room."""
+
+    blocks: Sequence[Facts]
+
+    kind = "columns"
+
+
+@dataclass(frozen=True)
 class Key:
     """A number to see at a glance. ``detail``: a few words below it."""
 
@@ -180,7 +189,7 @@ class Keys:
     kind = "keys"
 
 
-Block = Table | Figure | Facts | Notes | Text | Keys
+Block = Table | Figure | Facts | Columns | Notes | Text | Keys
 
 
 @dataclass(frozen=True)
