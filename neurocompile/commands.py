@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from neurocompile.backends.base import Progress, Samples
 from neurocompile.backends.export import find_format
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
+from neurocompile.hardware import Quantity, differences, json_schema, profile_faults, review
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
@@ -28,7 +29,7 @@ from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.files import render_comparison, render_report
 from neurocompile.reports.html import to_html
-from neurocompile.resources import list_profiles, list_targets
+from neurocompile.resources import find_profile, list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
 from neurocompile.verification import SWEEP_SAMPLES, WIDTHS, verify_program
 from neurocompile.writing import check_place, whole_file, whole_path, write_all, write_whole
@@ -265,9 +266,51 @@ def export(folder: Path, format_name: str, *, out: Path | None = None, force: bo
 
 
 def profiles(name: str | None) -> dict[str, Any]:
+    """All shipped profiles, or one, as plain data."""
     names = list_profiles() if name is None else [name]
     loaded = [load_profile(each) for each in names]
     return {"profiles": [profile_to_dict(each) for each in loaded]}
+
+
+def check_profile(name_or_path: str) -> dict[str, Any]:
+    """Every fault of a profile file, a sentence each; where there is none, what reports will find missing in it."""
+    path = find_profile(name_or_path)
+    faults = profile_faults(path)
+    result: dict[str, Any] = {"file": str(path), "ok": not faults, "faults": list(faults)}
+    if not faults:
+        profile = load_profile(path)
+        result |= {"name": profile.name, "notes": list(profile.notes), **asdict(review(profile))}
+    return result
+
+
+def diff_profiles(a: str, b: str) -> dict[str, Any]:
+    """The keys at which two profiles differ; a number comes with unit, basis and source."""
+    first, second = load_profile(a), load_profile(b)
+    rows = [
+        {"key": each.key, "a": _plain_leaf(each.a), "b": _plain_leaf(each.b)} for each in differences(first, second)
+    ]
+    return {"a": first.name, "b": second.name, "differences": rows}
+
+
+def _plain_leaf(leaf: object) -> object:
+    if isinstance(leaf, Quantity):
+        return leaf.model_dump(exclude={"note"})
+    return list(leaf) if isinstance(leaf, tuple) else leaf
+
+
+def profile_schema(out: Path | None, *, force: bool = False) -> dict[str, Any]:
+    """The JSON Schema of profiles, written to ``out`` where one is given."""
+    schema = json_schema()
+    if out is not None:
+        if out.exists() and not force:
+            raise InputError(f"{out} exists; give --force to replace it, or choose another --out")
+        write_whole(out, schema_text(schema).encode())
+    return schema
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """As it is written to files."""
+    return json.dumps(schema, indent=1) + "\n"
 
 
 def targets(name: str | None) -> dict[str, Any]:

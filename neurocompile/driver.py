@@ -223,7 +223,7 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
         state_bits=chip.state_bits.count,
         fraction_bits=chip.fraction_bits.count,
         fraction_bits_fixed=chip.fraction_bits_fixed,
-        decay_bits=chip.decay_bits.count,
+        decay_bits=max(1, chip.decay_bits.count),  # a chip without leaks has refused them
         threshold_bits=chip.threshold_range[1].bit_length() + 1,
         threshold_step_bits=chip.threshold_step_bits.count,
         bias_bits=chip.bias_bits.count,

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurocompile.backends.cycle.activity import ChipActivity
 from neurocompile.backends.cycle.messages import Load, Work, load_of
-from neurocompile.backends.cycle.network import EAST, SOUTH, WEST, Marks, Mesh, Totals, step
+from neurocompile.backends.cycle.network import Mesh, step
 from neurocompile.backends.cycle.plan import Plan
 from neurocompile.backends.cycle.result import Cores, CycleRun, Links, Timeline, Timing
 from neurocompile.backends.cycle.times import TICKS
@@ -52,15 +52,20 @@ class _Run:
         self.plan, self.activity, self.profile, self.timing = plan, activity, profile, timing
         cores, steps = plan.cores + 1, activity.steps  # with the host
         links = plan.tile_count * 4
-        self.totals = Totals(
-            np.zeros(cores, np.int64),
-            np.zeros(cores),
-            np.zeros(cores, np.int64),
-            np.zeros(links, np.int64),
-            np.zeros(links),
-            np.zeros(links, np.int64),
+        self.links = links
+        self.mesh = Mesh(
+            columns=plan.columns,
+            links=links,
+            hop_east_west=plan.hop_east_west,
+            hop_north_south=plan.hop_north_south,
+            within_tile=plan.within_tile,
+            link_time=plan.link_time,
+            buffer=plan.buffer,
+            overlap=plan.overlap,
+            host=plan.host,
         )
-        self.marks = Marks(*(np.zeros(cores, np.int64) for _ in range(3)))
+        self.stalled, self.queue_wait, self.queue_peak = np.zeros(cores), np.zeros(cores), np.zeros(cores, np.int64)
+        self.carried, self.wait, self.peak = np.zeros(links, np.int64), np.zeros(links), np.zeros(links, np.int64)
         self.exact_ticks = np.zeros(steps, np.int64)
         self.fast_ticks = np.zeros(steps, np.int64)
         self.sending, self.receiving = np.zeros(cores), np.zeros(cores)
@@ -89,31 +94,34 @@ class _Run:
         return self._result()
 
     def _step(self, t: int, load: Load) -> None:
-        plan, marks = self.plan, self.marks
+        plan = self.plan
         receiving = load.receiving + plan.source_visits
         sides = np.maximum(load.sending, receiving) if plan.overlap else load.sending + receiving
         self.fast_ticks[t] = sides[:-1].max(initial=0)
         if self.timing == "exact":
-            self.exact_ticks[t] = step(load, self._mesh, self.totals, marks)
+            marks = self._exactly(t, load)
         else:
-            marks.sending_end[:] = load.sending
-            marks.receiving_start[:] = 0 if plan.overlap else load.sending
-            marks.receiving_end[:] = marks.receiving_start + receiving
+            begun = np.zeros_like(receiving) if plan.overlap else load.sending
+            marks = np.stack([load.sending, begun, begun + receiving])
         self.sending += load.sending
         self.receiving += receiving
         self.sent += np.diff(load.first)
         self.received += load.arriving
         if t in self.window:
-            self.timeline[:, t - self.window.start] = np.stack(marks)[:, :-1]
+            self.timeline[:, t - self.window.start] = marks[:, :-1]
 
-    @property
-    def _mesh(self) -> Mesh:
+    def _exactly(self, t: int, load: Load) -> Array:
+        """Run a step on the network: the end of sending, start and end of receiving, of each core: (3, C + 1)."""
         plan = self.plan
         tiles = plan.tiles if plan.network else np.zeros_like(plan.tiles)
-        return Mesh(
-            tiles, plan.columns, plan.tile_count * 4, plan.hop_east_west, plan.hop_north_south, plan.within_tile,
-            plan.link_time, plan.buffer, plan.overlap, plan.host, plan.source_visits,
-        )  # fmt: skip
+        self.exact_ticks[t], cores, places = step(load, tiles, plan.source_visits, self.mesh)
+        self.stalled += cores["stalled"]
+        self.queue_wait += cores["queue_wait"]
+        self.carried += places["carried"][: self.links]
+        self.wait += places["wait"][: self.links]
+        np.maximum(self.peak, places["peak"][: self.links], out=self.peak)
+        np.maximum(self.queue_peak, places["peak"][self.links :], out=self.queue_peak)
+        return np.stack([cores["sending_end"], cores["receiving_start"], cores["receiving_end"]])
 
     def _count_visits(self, updated: Array) -> None:
         """Active and inactive updates of each slice, or those without state."""
@@ -162,34 +170,30 @@ class _Run:
         )
 
     def _cores(self, total: float) -> Cores:
-        plan, totals = self.plan, self.totals
-        engines = 2 if plan.overlap else 1
-        stalled = totals.stalled.astype(np.float64)
-        idle = engines * total - self.sending - self.receiving - stalled
+        plan = self.plan
+        idle = (2 if plan.overlap else 1) * total - self.sending - self.receiving - self.stalled
         return Cores(
             core=plan.core_ids,
             tile=plan.tiles[:-1],
             sending=self.sending[:-1] / TICKS,
             receiving=self.receiving[:-1] / TICKS,
-            stalled=stalled[:-1] / TICKS,
+            stalled=self.stalled[:-1] / TICKS,
             idle=idle[:-1] / TICKS,
             messages_out=self.sent[:-1],
             messages_in=self.received[:-1],
-            queue_peak=totals.queue_peak[:-1],
-            queue_wait=totals.queue_wait[:-1] / TICKS,
+            queue_peak=self.queue_peak[:-1],
+            queue_wait=self.queue_wait[:-1] / TICKS,
         )
 
     def _links(self) -> Links:
-        plan, totals = self.plan, self.totals
-        used = np.flatnonzero(totals.link_messages)
-        source, direction = used >> 2, used & 3
-        ways = np.array([1, -1, plan.columns, -plan.columns])
-        assert (EAST, WEST, SOUTH) == (0, 1, 2)
+        plan = self.plan
+        used = np.flatnonzero(self.carried)
+        source, ways = used >> 2, np.array([1, -1, plan.columns, -plan.columns])  # east, west, south, north
         return Links(
-            source,
-            source + ways[direction],
-            totals.link_messages[used],
-            totals.link_messages[used] * plan.link_time / TICKS,
-            totals.link_wait[used] / TICKS,
-            totals.link_peak[used],
+            source=source,
+            target=source + ways[used & 3],
+            messages=self.carried[used],
+            busy=self.carried[used] * plan.link_time / TICKS,
+            wait=self.wait[used] / TICKS,
+            peak=self.peak[used],
         )

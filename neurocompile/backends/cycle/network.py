@@ -28,9 +28,8 @@ _ENDS, _GOERS, _WOKEN = 0, 1, 2
 
 
 class Mesh(NamedTuple):
-    """The network and the cores as a step needs them; times in ticks."""
+    """The network as a step needs it; times in ticks."""
 
-    tiles: Array  # int64 (C + 1,): of each core and the host
     columns: int
     links: int
     hop_east_west: int
@@ -40,210 +39,213 @@ class Mesh(NamedTuple):
     buffer: int  # 0: without bound
     overlap: bool
     host: bool  # false: what the host sends is in its core's queue from the beginning
-    source_visits: Array  # int64 (C + 1,)
 
 
-class Totals(NamedTuple):
-    """Sums over all steps, in ticks and messages."""
-
-    stalled: Array  # int64 (C + 1,)
-    queue_wait: Array  # float64 (C + 1,)
-    queue_peak: Array  # int64 (C + 1,)
-    link_messages: Array  # int64 (links,)
-    link_wait: Array  # float64 (links,)
-    link_peak: Array  # int64 (links,)
-
-
-class Marks(NamedTuple):
-    """When each core was done in a step: int64 (C + 1,) ticks."""
-
-    sending_end: Array
-    receiving_start: Array
-    receiving_end: Array
+# Records, and not an array for each field: a state of thirty arrays takes longer to hand on than a call to run.
+_I, _B = np.int64, np.bool_
+_END = np.dtype([("time", _I), ("code", _I)])
+_GOER = np.dtype([("since", _I), ("number", _I), ("place", _I)])
+PLACE = np.dtype(
+    [
+        ("since", _I),  # from when on its first is able to go; nobody: that is still on its way
+        ("waiting", _I),  # a chain of the places whose first waits for this link or queue
+        ("next_waiting", _I),
+        ("head", _I),  # a chain of the messages behind this link or in this queue
+        ("last", _I),
+        ("held", _I),  # of what the buffer bounds
+        ("free_at", _I),  # when another may enter this link
+        ("will_be_free", _B),  # whether that will end
+        ("carried", _I),  # what the step comes to: messages, their wait, most held at once
+        ("wait", np.float64),
+        ("peak", _I),
+    ]
+)
+_MESSAGE = np.dtype(
+    [
+        ("target", _I),
+        ("made", _I),
+        ("handled", _I),
+        ("behind", _I),  # the next one of its chain
+        ("came", _I),  # when it is where it stands
+        ("bounded", _B),  # whether it takes a place in its queue
+    ]
+)
+CORE = np.dtype(
+    [
+        ("tile", _I),
+        ("stop", _I),
+        ("tail", _I),
+        ("first", _I),  # of its messages
+        ("upcoming", _I),  # the one that is being made or handed over
+        ("boxed", _B),  # whether it is handed over
+        ("sends", _B),  # whether the sending side is not done
+        ("handling", _B),
+        ("visiting", _B),
+        ("owes", _B),  # one engine: the sending side goes on when what is in hand is handled
+        ("stalled_since", _I),
+        ("begun", _B),  # whether the receiving side has begun
+        ("awake", _B),  # whether on the list of cores that may begin to handle
+        ("sending_end", _I),  # what the step comes to
+        ("receiving_start", _I),
+        ("receiving_end", _I),
+        ("stalled", _I),
+        ("queue_wait", np.float64),
+    ]
+)
 
 
 class _State(NamedTuple):
     sizes: Array
-    # ends, and goers: heaps
-    end_time: Array
-    end_code: Array
-    go_since: Array
-    go_number: Array
-    go_place: Array
-    # places and what is wanted
-    since: Array  # from when on the first of a place is able to go; nobody: it is still on its way
-    waiting: Array  # a chain of the places whose first waits for this link or queue
-    next_waiting: Array
-    head: Array  # chains of messages behind links and in queues
-    last: Array
-    held: Array  # of what ``buffer`` bounds
-    free_at: Array  # links
-    will_be_free: Array  # whether that end is on its list
-    # messages
-    behind: Array
-    came: Array  # when it is where it stands
-    bounded: Array  # whether it takes a place in its queue
-    # cores
-    upcoming: Array  # the message that is being made or handed over
-    boxed: Array  # whether it is handed over
-    sends: Array  # whether the sending side is not done
-    handling: Array
-    visiting: Array
-    owes: Array  # one engine: the sending side goes on when what is in hand is handled
-    stalled_since: Array
-    begun: Array  # whether the receiving side has begun
-    woken: Array  # a list of cores that may begin to handle
-    awake: Array  # whether on that list
+    ends: Array  # a heap
+    goers: Array  # a heap
+    woken: Array
+    places: Array
+    messages: Array
+    cores: Array
 
 
 @compiled
-def step(load: Load, mesh: Mesh, totals: Totals, marks: Marks) -> int:
-    """Run one step; the ticks until every core has finished. Adds to ``totals`` and writes ``marks``."""
-    s = _begin(load, mesh, marks)
+def step(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> tuple[int, Array, Array]:
+    """Run one step; ``tiles`` and ``source_visits`` (C + 1,) are those of each core and the host.
+
+    Returns the ticks until every core has finished, ``CORE`` records, and ``PLACE`` records of links, then of queues.
+    """
+    s = _begin(load, tiles, source_visits, mesh)
     finished = 0
     while s.sizes[_ENDS] > 0:
-        now = s.end_time[0]
-        while s.sizes[_ENDS] > 0 and s.end_time[0] == now:
+        now = s.ends[0].time
+        while s.sizes[_ENDS] > 0 and s.ends[0].time == now:
             code = _pop_end(s)
-            finished = max(finished, _end(s, load, mesh, marks, now, code & 7, code >> 3))
+            finished = max(finished, _end(s, mesh, now, code & 7, code >> 3))
         while s.sizes[_GOERS] > 0 or s.sizes[_WOKEN] > 0:
             while s.sizes[_GOERS] > 0:
-                _go(s, load, mesh, totals, now, _pop_goer(s))
+                _go(s, mesh, now, _pop_goer(s))
             for w in range(s.sizes[_WOKEN]):
                 c = s.woken[w]
-                s.awake[c] = False
-                _handle(s, load, mesh, totals, marks, now, c)
+                s.cores[c].awake = False
+                _handle(s, mesh, now, c)
             s.sizes[_WOKEN] = 0
-    for c in range(len(s.begun)):
-        if not s.begun[c]:
-            marks.receiving_start[c] = marks.receiving_end[c]
-    return finished
+    for core in s.cores:
+        if not core.begun:
+            core.receiving_start = core.receiving_end
+    return finished, s.cores, s.places
 
 
 @compiled
-def _begin(load: Load, mesh: Mesh, marks: Marks) -> _State:
+def _begin(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> _State:
     cores, messages = len(load.tail), len(load.target)
     places = mesh.links + cores
     host = cores - 1
-    room = messages + mesh.links + 3 * cores + 1
     s = _State(
         np.zeros(3, np.int64),
-        np.empty(room, np.int64),
-        np.empty(room, np.int64),
-        np.empty(places + 1, np.int64),
-        np.empty(places + 1, np.int64),
-        np.empty(places + 1, np.int64),
-        np.full(places, _NOBODY, np.int64),
-        np.full(places, _NOBODY, np.int64),
-        np.full(places, _NOBODY, np.int64),
-        np.full(places, _NOBODY, np.int64),
-        np.full(places, _NOBODY, np.int64),
-        np.zeros(places, np.int64),
-        np.zeros(mesh.links, np.int64),
-        np.zeros(mesh.links, np.bool_),
-        np.full(messages, _NOBODY, np.int64),
-        np.zeros(messages, np.int64),
-        np.ones(messages, np.bool_),
-        load.first[:-1].copy(),
-        np.zeros(cores, np.bool_),
-        np.ones(cores, np.bool_),
-        np.zeros(cores, np.bool_),
-        mesh.source_visits > 0,
-        np.zeros(cores, np.bool_),
-        np.zeros(cores, np.int64),
-        mesh.source_visits > 0,
+        np.empty(messages + mesh.links + 3 * cores + 1, _END),
+        np.empty(places + 1, _GOER),
         np.empty(cores, np.int64),
-        np.zeros(cores, np.bool_),
+        np.zeros(places, PLACE),
+        np.zeros(messages, _MESSAGE),
+        np.zeros(cores, CORE),
     )
+    for place in s.places:
+        place.since = place.waiting = place.next_waiting = place.head = place.last = _NOBODY
+    for m in range(messages):
+        message = s.messages[m]
+        message.target, message.made, message.handled = load.target[m], load.made[m], load.handled[m]
+        message.behind, message.bounded = _NOBODY, True
     _will_end(s, 0, _BEGINNING, 0)
     for c in range(cores):
-        marks.sending_end[c], marks.receiving_start[c], marks.receiving_end[c] = 0, 0, 0
-        if s.visiting[c]:
-            _will_end(s, mesh.source_visits[c], _VISITED, c)
+        core = s.cores[c]
+        core.tile, core.tail = tiles[c], load.tail[c]
+        core.first = core.upcoming = load.first[c]
+        core.stop = load.first[c + 1]
+        if source_visits[c] > 0:
+            core.visiting = core.begun = True
+            _will_end(s, source_visits[c], _VISITED, c)
         if c == host:
-            s.sends[c] = False
-            if mesh.host and load.first[c] < load.first[c + 1]:
-                _will_end(s, load.made[load.first[c]], _MADE, c)
-        elif mesh.overlap or not s.visiting[c]:
-            _work_on(s, load, c, 0)
+            if mesh.host and core.upcoming < core.stop:
+                _will_end(s, s.messages[core.upcoming].made, _MADE, c)
+            continue
+        core.sends = True
+        if mesh.overlap or not core.visiting:
+            _work_on(s, c, 0)
     if not mesh.host:
         for m in range(load.first[host], load.first[host + 1]):
-            s.bounded[m] = False
-            _join(s, mesh, m, load.target[m], 0)
+            s.messages[m].bounded = False
+            _join(s, mesh, m, 0)
     return s
 
 
 @compiled
-def _end(s: _State, load: Load, mesh: Mesh, marks: Marks, now: int, kind: int, index: int) -> int:
+def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
     """Something ends; returns ``now`` where a core has finished one of its sides."""
     if kind == _OUT_OF_LINK:
-        if s.since[index] == _NOBODY and s.head[index] != _NOBODY and s.came[s.head[index]] <= now:
-            _line_up(s, index, s.head[index], now)
+        link = s.places[index]
+        if link.since == _NOBODY and link.head != _NOBODY and s.messages[link.head].came <= now:
+            _line_up(s, index, link.head, now)
     elif kind == _LINK_FREE:
-        s.will_be_free[index] = False
+        s.places[index].will_be_free = False
         _call(s, mesh, index)
     elif kind == _WITHIN_TILE:
-        _join(s, mesh, index, load.target[index], now)
+        _join(s, mesh, index, now)
     elif kind == _MADE:
-        s.boxed[index] = True
-        s.stalled_since[index] = now
-        _line_up(s, mesh.links + index, s.upcoming[index], now)
+        core = s.cores[index]
+        core.boxed, core.stalled_since = True, now
+        _line_up(s, mesh.links + index, core.upcoming, now)
         _wake(s, index)
     elif kind == _SENT:
-        s.sends[index] = False
-        marks.sending_end[index] = now
+        core = s.cores[index]
+        core.sends, core.sending_end = False, now
         _wake(s, index)
         return now
     elif kind in (_HANDLED, _VISITED):
+        core = s.cores[index]
+        core.receiving_end = now
         if kind == _HANDLED:
-            s.handling[index] = False
+            core.handling = False
         else:
-            s.visiting[index] = False
-            s.owes[index] = s.sends[index] and not mesh.overlap
-        marks.receiving_end[index] = now
-        if s.owes[index]:
-            s.owes[index] = False
-            _work_on(s, load, index, now)
-        elif s.boxed[index] and not mesh.overlap:
-            s.stalled_since[index] = now
+            core.visiting = False
+            core.owes = core.sends and not mesh.overlap
+        if core.owes:
+            core.owes = False
+            _work_on(s, index, now)
+        elif core.boxed and not mesh.overlap:
+            core.stalled_since = now
         _wake(s, index)
         return now
     return 0
 
 
 @compiled
-def _go(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int) -> None:
+def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
     """The first of a place goes to what it wants, or waits for it."""
-    m, at = _first(s, mesh, place), _tile(mesh, place)
-    goal = mesh.tiles[load.target[m]]
-    wanted = mesh.links + load.target[m] if at == goal else at * 4 + _direction(at, goal, mesh.columns)
-    busy = wanted < mesh.links and s.free_at[wanted] > now
-    if busy or (mesh.buffer > 0 and s.held[wanted] >= mesh.buffer):
-        s.next_waiting[place] = s.waiting[wanted]
-        s.waiting[wanted] = place
+    m, at, here = _first(s, mesh, place), _tile(s, mesh, place), s.places[place]
+    message = s.messages[m]
+    goal = s.cores[message.target].tile
+    wanted = mesh.links + message.target if at == goal else at * 4 + _direction(at, goal, mesh.columns)
+    there = s.places[wanted]
+    busy = wanted < mesh.links and there.free_at > now
+    if busy or (mesh.buffer > 0 and there.held >= mesh.buffer):
+        here.next_waiting = there.waiting
+        there.waiting = place
         if busy:
             _watch(s, wanted)
         return
-    since = s.since[place]
-    _leave(s, load, mesh, totals, now, place)
-    s.held[wanted] += 1
+    since = here.since
+    _leave(s, mesh, now, place)
+    there.held += 1
+    there.peak = max(there.peak, there.held)
     if wanted < mesh.links:
         hop = mesh.hop_east_west if wanted & 3 <= WEST else mesh.hop_north_south
-        s.free_at[wanted] = now + mesh.link_time
-        totals.link_messages[wanted] += 1
-        totals.link_wait[wanted] += now - since
-        totals.link_peak[wanted] = max(totals.link_peak[wanted], s.held[wanted])
-        s.came[m] = now + hop
+        there.free_at = now + mesh.link_time
+        there.carried += 1
+        there.wait += now - since
+        message.came = now + hop
         _append(s, wanted, m)
         _will_end(s, now + hop, _OUT_OF_LINK, wanted)
+    elif place < mesh.links:
+        _join(s, mesh, m, now)
     else:
-        c = load.target[m]
-        totals.queue_peak[c] = max(totals.queue_peak[c], s.held[wanted])
-        if place < mesh.links:
-            _join(s, mesh, m, c, now)
-        else:
-            _will_end(s, now + mesh.within_tile, _WITHIN_TILE, m)
-    if s.waiting[wanted] != _NOBODY:
+        _will_end(s, now + mesh.within_tile, _WITHIN_TILE, m)
+    if there.waiting != _NOBODY:
         if wanted < mesh.links and mesh.link_time > 0:
             _watch(s, wanted)
         else:
@@ -251,102 +253,105 @@ def _go(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int)
 
 
 @compiled
-def _leave(s: _State, load: Load, mesh: Mesh, totals: Totals, now: int, place: int) -> None:
+def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
     """The first of a place leaves it."""
     if place < mesh.links:
-        m = s.head[place]
-        following = s.behind[m]
-        s.head[place], s.behind[m], s.since[place] = following, _NOBODY, _NOBODY
+        here = s.places[place]
+        following = s.messages[here.head].behind
+        here.head, here.since = following, _NOBODY
+        here.held -= 1
         if following == _NOBODY:
-            s.last[place] = _NOBODY
-        elif s.came[following] <= now:
+            here.last = _NOBODY
+        elif s.messages[following].came <= now:
             _line_up(s, place, following, now)
-        s.held[place] -= 1
         _call(s, mesh, place)
         return
     c = place - mesh.links
-    s.boxed[c] = False
-    s.upcoming[c] += 1
-    m = s.upcoming[c]
-    if c == len(s.boxed) - 1:  # the host, whose messages come one by one whether or not they can go
-        if m < load.first[c + 1]:
-            due = (m + 1 - load.first[c]) * load.made[m]
+    core = s.cores[c]
+    core.boxed = False
+    core.upcoming += 1
+    if c == len(s.cores) - 1:  # the host, whose messages come one by one whether or not they can go
+        if core.upcoming < core.stop:
+            due = (core.upcoming - core.first + 1) * s.messages[core.upcoming].made
             if due > now:
                 _will_end(s, due, _MADE, c)
             else:
-                _line_up(s, place, m, now)
-    elif s.handling[c] and not mesh.overlap:
-        s.owes[c] = True
+                _line_up(s, place, core.upcoming, now)
+    elif core.handling and not mesh.overlap:
+        core.owes = True
     else:
-        totals.stalled[c] += now - s.stalled_since[c]
-        _work_on(s, load, c, now)
+        core.stalled += now - core.stalled_since
+        _work_on(s, c, now)
 
 
 @compiled
-def _handle(s: _State, load: Load, mesh: Mesh, totals: Totals, marks: Marks, now: int, c: int) -> None:
+def _handle(s: _State, mesh: Mesh, now: int, c: int) -> None:
     """A core begins to handle the first message of its queue, if it is free to."""
-    queue = mesh.links + c
-    m = s.head[queue]
-    if m == _NOBODY or s.handling[c] or s.visiting[c]:
+    core, queue = s.cores[c], s.places[mesh.links + c]
+    if queue.head == _NOBODY or core.handling or core.visiting:
         return
-    if not mesh.overlap and s.sends[c]:
-        if not s.boxed[c]:
+    if not mesh.overlap and core.sends:
+        if not core.boxed:
             return
-        totals.stalled[c] += now - s.stalled_since[c]
-    s.head[queue] = s.behind[m]
-    if s.head[queue] == _NOBODY:
-        s.last[queue] = _NOBODY
-    s.handling[c] = True
-    if not s.begun[c]:
-        s.begun[c] = True
-        marks.receiving_start[c] = now
-    _will_end(s, now + load.handled[m], _HANDLED, c)
-    if s.bounded[m]:
-        totals.queue_wait[c] += now - s.came[m]
-        s.held[queue] -= 1
-        _call(s, mesh, queue)
+        core.stalled += now - core.stalled_since
+    message = s.messages[queue.head]
+    queue.head = message.behind
+    if queue.head == _NOBODY:
+        queue.last = _NOBODY
+    core.handling = True
+    if not core.begun:
+        core.begun, core.receiving_start = True, now
+    _will_end(s, now + message.handled, _HANDLED, c)
+    if message.bounded:
+        core.queue_wait += now - message.came
+        queue.held -= 1
+        _call(s, mesh, mesh.links + c)
 
 
 @compiled
-def _work_on(s: _State, load: Load, c: int, now: int) -> None:
+def _work_on(s: _State, c: int, now: int) -> None:
     """A core makes its next message, or does what follows the last one."""
-    if s.upcoming[c] < load.first[c + 1]:
-        _will_end(s, now + load.made[s.upcoming[c]], _MADE, c)
+    core = s.cores[c]
+    if core.upcoming < core.stop:
+        _will_end(s, now + s.messages[core.upcoming].made, _MADE, c)
     else:
-        _will_end(s, now + load.tail[c], _SENT, c)
+        _will_end(s, now + core.tail, _SENT, c)
 
 
 @compiled
-def _join(s: _State, mesh: Mesh, m: int, c: int, now: int) -> None:
+def _join(s: _State, mesh: Mesh, m: int, now: int) -> None:
     """A message enters its core's queue: behind those that came before it or have lower numbers."""
-    queue = mesh.links + c
-    s.came[m] = now
-    at, last = s.head[queue], s.last[queue]
-    if at == _NOBODY or s.came[last] < now or last < m:
-        _append(s, queue, m)
-    elif s.came[at] == now and at > m:
-        s.head[queue], s.behind[m] = m, at
+    message = s.messages[m]
+    queue = s.places[mesh.links + message.target]
+    message.came = now
+    at = queue.head
+    if at == _NOBODY or s.messages[queue.last].came < now or queue.last < m:
+        _append(s, mesh.links + message.target, m)
+    elif s.messages[at].came == now and at > m:
+        queue.head, message.behind = m, at
     else:
-        while s.came[s.behind[at]] < now or s.behind[at] < m:
-            at = s.behind[at]
-        s.behind[m], s.behind[at] = s.behind[at], m
-    _wake(s, c)
+        following = s.messages[at].behind
+        while s.messages[following].came < now or following < m:
+            at, following = following, s.messages[following].behind
+        s.messages[at].behind, message.behind = m, following
+    _wake(s, message.target)
 
 
 @compiled
 def _append(s: _State, place: int, m: int) -> None:
-    if s.head[place] == _NOBODY:
-        s.head[place] = m
+    here = s.places[place]
+    if here.head == _NOBODY:
+        here.head = m
     else:
-        s.behind[s.last[place]] = m
-    s.last[place] = m
-    s.behind[m] = _NOBODY
+        s.messages[here.last].behind = m
+    here.last = m
+    s.messages[m].behind = _NOBODY
 
 
 @compiled
 def _wake(s: _State, c: int) -> None:
-    if not s.awake[c]:
-        s.awake[c] = True
+    if not s.cores[c].awake:
+        s.cores[c].awake = True
         s.woken[s.sizes[_WOKEN]] = c
         s.sizes[_WOKEN] += 1
 
@@ -354,45 +359,42 @@ def _wake(s: _State, c: int) -> None:
 @compiled
 def _watch(s: _State, link: int) -> None:
     """Somebody waits for a link that is busy."""
-    if not s.will_be_free[link]:
-        s.will_be_free[link] = True
-        _will_end(s, s.free_at[link], _LINK_FREE, link)
+    if not s.places[link].will_be_free:
+        s.places[link].will_be_free = True
+        _will_end(s, s.places[link].free_at, _LINK_FREE, link)
 
 
 @compiled
 def _call(s: _State, mesh: Mesh, wanted: int) -> None:
     """Look again at the one that has waited longest for a link or queue."""
     best, before_best = _NOBODY, _NOBODY
-    before, place = _NOBODY, s.waiting[wanted]
+    before, place = _NOBODY, s.places[wanted].waiting
     while place != _NOBODY:
-        if (
-            best == _NOBODY
-            or s.since[place] < s.since[best]
-            or (s.since[place] == s.since[best] and _first(s, mesh, place) < _first(s, mesh, best))
-        ):
+        longest, since = s.places[best].since, s.places[place].since  # that of nobody is never looked at
+        if best == _NOBODY or since < longest or (since == longest and _first(s, mesh, place) < _first(s, mesh, best)):
             best, before_best = place, before
-        before, place = place, s.next_waiting[place]
+        before, place = place, s.places[place].next_waiting
     if best == _NOBODY:
         return
     if before_best == _NOBODY:
-        s.waiting[wanted] = s.next_waiting[best]
+        s.places[wanted].waiting = s.places[best].next_waiting
     else:
-        s.next_waiting[before_best] = s.next_waiting[best]
-    _line_up(s, best, _first(s, mesh, best), s.since[best])
+        s.places[before_best].next_waiting = s.places[best].next_waiting
+    _line_up(s, best, _first(s, mesh, best), s.places[best].since)
 
 
 @compiled
 def _first(s: _State, mesh: Mesh, place: int) -> int:
     """The first message of a place."""
-    head: int = s.head[place] if place < mesh.links else s.upcoming[place - mesh.links]
+    head: int = s.places[place].head if place < mesh.links else s.cores[place - mesh.links].upcoming
     return head
 
 
 @compiled
-def _tile(mesh: Mesh, place: int) -> int:
+def _tile(s: _State, mesh: Mesh, place: int) -> int:
     """Where the messages of a place are."""
     if place >= mesh.links:
-        tile: int = mesh.tiles[place - mesh.links]
+        tile: int = s.cores[place - mesh.links].tile
         return tile
     at, direction = place >> 2, place & 3
     if direction == EAST:
@@ -417,72 +419,76 @@ def _direction(at: int, goal: int, columns: int) -> int:
 
 @compiled
 def _will_end(s: _State, time: int, kind: int, index: int) -> None:
-    times, codes, at = s.end_time, s.end_code, s.sizes[_ENDS]
+    ends, at = s.ends, s.sizes[_ENDS]
     s.sizes[_ENDS] += 1
     while at > 0:
         parent = (at - 1) >> 1
-        if times[parent] <= time:
+        if ends[parent].time <= time:
             break
-        times[at], codes[at] = times[parent], codes[parent]
+        ends[at] = ends[parent]
         at = parent
-    times[at], codes[at] = time, index << 3 | kind
+    ends[at].time, ends[at].code = time, index << 3 | kind
 
 
 @compiled
 def _pop_end(s: _State) -> int:
-    times, codes = s.end_time, s.end_code
-    found: int = codes[0]
+    ends = s.ends
+    found: int = ends[0].code
     s.sizes[_ENDS] -= 1
-    size = s.sizes[_ENDS]
-    time, code, at = times[size], codes[size], 0
+    size, at = s.sizes[_ENDS], 0
+    time = ends[size].time
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and times[child + 1] < times[child]:
+        if child + 1 < size and ends[child + 1].time < ends[child].time:
             child += 1
-        if times[child] >= time:
+        if ends[child].time >= time:
             break
-        times[at], codes[at] = times[child], codes[child]
+        ends[at] = ends[child]
         at = child
-    times[at], codes[at] = time, code
+    ends[at] = ends[size]
     return found
 
 
 @compiled
 def _line_up(s: _State, place: int, number: int, since: int) -> None:
     """The first of a place is able to go, and may."""
-    s.since[place] = since
-    times, numbers, places, at = s.go_since, s.go_number, s.go_place, s.sizes[_GOERS]
+    s.places[place].since = since
+    goers, at = s.goers, s.sizes[_GOERS]
     s.sizes[_GOERS] += 1
     while at > 0:
         parent = (at - 1) >> 1
-        if times[parent] < since or (times[parent] == since and numbers[parent] <= number):
+        above = goers[parent]
+        if above.since < since or (above.since == since and above.number <= number):
             break
-        times[at], numbers[at], places[at] = times[parent], numbers[parent], places[parent]
+        goers[at] = above
         at = parent
-    times[at], numbers[at], places[at] = since, number, place
+    goers[at].since, goers[at].number, goers[at].place = since, number, place
 
 
 @compiled
 def _pop_goer(s: _State) -> int:
-    times, numbers, places = s.go_since, s.go_number, s.go_place
-    found: int = places[0]
+    goers = s.goers
+    found: int = goers[0].place
     s.sizes[_GOERS] -= 1
-    size = s.sizes[_GOERS]
-    since, number, place, at = times[size], numbers[size], places[size], 0
+    size, at = s.sizes[_GOERS], 0
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        right = child + 1
-        if right < size and (
-            times[right] < times[child] or (times[right] == times[child] and numbers[right] < numbers[child])
-        ):
-            child = right
-        if times[child] > since or (times[child] == since and numbers[child] >= number):
+        if child + 1 < size and _sooner(goers, child + 1, child):
+            child += 1
+        if not _sooner(goers, child, size):
             break
-        times[at], numbers[at], places[at] = times[child], numbers[child], places[child]
+        goers[at] = goers[child]
         at = child
-    times[at], numbers[at], places[at] = since, number, place
+    goers[at] = goers[size]
     return found
+
+
+@compiled
+def _sooner(goers: Array, one: int, other: int) -> bool:
+    a, b = goers[one], goers[other]
+    sooner: bool = a.since < b.since or (a.since == b.since and a.number < b.number)
+    return sooner

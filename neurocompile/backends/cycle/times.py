@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from neurocompile.backends.cycle.result import Unit
 from neurocompile.errors import ProfileError
 from neurocompile.hardware.profile import Cost, Profile
+from neurocompile.hardware.review import in_cycles
 
 #: of a nanosecond, or of a clock cycle
 TICKS = 10**6
@@ -19,7 +18,7 @@ class Times:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.unit: Unit = "cycles" if _in_cycles(profile) else "ns"
+        self.unit: Unit = "cycles" if in_cycles(profile) else "ns"
         self.missing: list[str] = []
 
     @property
@@ -71,18 +70,3 @@ def _ticks(value: float) -> int:
     if ticks >= _MOST:
         raise ProfileError(f"an event takes {value:g} time units, limit {_MOST // TICKS:.0e}; check the unit")
     return ticks
-
-
-def _in_cycles(profile: Profile) -> bool:
-    """Whether every time of the profile is a number of clock cycles."""
-    costs = list(_costs(profile))
-    apart = (profile.tick_ns, profile.barrier, profile.noc.link_time_ns if profile.noc else None)
-    return any(cost.cycles for cost in costs) and not any(cost.time_ns for cost in costs) and not any(apart)
-
-
-def _costs(profile: Profile) -> Iterator[Cost]:
-    owners: list[object] = [profile.events, *profile.banks]
-    owners += [level for level in profile.memory if not level.energy_in_events]
-    owners += [each for each in (profile.noc, profile.host) if each]
-    for owner in owners:
-        yield from (value for _, value in owner if isinstance(value, Cost))  # type: ignore[attr-defined]
