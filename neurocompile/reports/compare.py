@@ -87,7 +87,7 @@ def compare(reports: Sequence[Report]) -> Comparison:
     that there were no labels to measure an accuracy with.
     """
     headings = _headings(reports)
-    rows = [_row(row, reports) for row in ROWS if row.name not in _OPTIONAL or _known(row, reports)]
+    rows = [_row(row, reports) for row in ROWS if row.name not in _OPTIONAL or _said(row, reports)]
     values = {row["name"]: row["values"] for row in rows}
     front = pareto([{name: values[name][column] for name in COORDINATES} for column in range(len(reports))])
     return {
@@ -128,8 +128,10 @@ def _row(row: Row, reports: Sequence[Report]) -> dict[str, Any]:
     }
 
 
-def _known(row: Row, reports: Sequence[Report]) -> bool:
-    return any("error" not in report and row.value(report) is not None for report in reports)
+def _said(row: Row, reports: Sequence[Report]) -> bool:
+    """Whether an optional row says anything: some column has what others lack."""
+    absent = _OPTIONAL[row.name]
+    return any("error" not in report and row.value(report) != absent for report in reports)
 
 
 def _headings(reports: Sequence[Report]) -> list[str]:
@@ -167,9 +169,9 @@ def _no_basis(report: Report) -> str | None:
     return None if report["weakest_basis"] else "none"
 
 
-def _energy_delay(report: Report, energy_pj: float | None) -> float | None:
+def _known_energy_delay(report: Report) -> float | None:
     latency: float | None = report["latency_ns"]
-    return None if energy_pj is None or latency is None else energy_pj * latency
+    return None if latency is None else report["known_energy_pj"] * latency
 
 
 def _cycle_latency(report: Report) -> float | None:
@@ -188,7 +190,7 @@ def _synaptic_ops(report: Report) -> float:
 
 
 #: how energy is told apart, in this order; "host" only where a profile has one
-PARTS = ("synapse", "soma", "noc", "memory", "static", "host")
+PARTS = ("synapse", "soma", "noc", "memory", "host", "static")
 
 ROWS: tuple[Row, ...] = (
     Row("energy_pj", "energy", "pJ", lambda r: r["energy_pj"]["total"], at_least=lambda r: r["known_energy_pj"]),
@@ -202,8 +204,8 @@ ROWS: tuple[Row, ...] = (
         "energy_delay_pj_ns",
         "energy × latency",
         "pJ·ns",
-        lambda r: _energy_delay(r, r["energy_pj"]["total"]),
-        at_least=lambda r: _energy_delay(r, r["known_energy_pj"]),
+        lambda r: r["energy_delay_pj_ns"],
+        at_least=_known_energy_delay,
     ),
     Row("accuracy", "accuracy", "%", lambda r: r.get("accuracy")),
     Row("cores", "cores", "", lambda r: r["cores"]),
@@ -215,8 +217,8 @@ ROWS: tuple[Row, ...] = (
     Row("data", "mean over", "text", lambda r: r["activity"]["data"]),
 )
 
-#: rows that stand only where some column knows them
-_OPTIONAL = ("host_pj", "energy_std_pj", "cycle_latency_ns")
+#: rows that stand only where some column has more to say than this
+_OPTIONAL = {"host_pj": 0, "energy_std_pj": None, "cycle_latency_ns": None}
 #: rows that people do not need: the others say it
 HIDDEN = ("known_energy_pj",)
 
