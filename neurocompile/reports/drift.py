@@ -226,8 +226,8 @@ def render(report: Report) -> Group:
     if report["layers"]:
         parts += [_layers(report), Text(_EXPLAINED, style="dim")]
     parts += [
-        *map(Text, _output_lines(report)),
-        *map(Text, _saturation_lines(report["saturation"])),
+        *map(Text, output_lines(report)),
+        *map(Text, saturation_lines(report["saturation"])),
     ]
     if report["depth"]:
         parts += [Text(), _depth(report)]
@@ -289,7 +289,7 @@ def _layers(report: Report) -> Group:
     return _titled(f"float against integer, {report['data']}", table)
 
 
-def _output_lines(report: Report) -> list[str]:
+def output_lines(report: Report) -> list[str]:
     return [
         f"output {row['name']}: mean size {number(row['mean_magnitude'])}, mean error {number(row['mean_error'])}, "
         f"on float spikes {number(row['mean_isolated_error'])}"
@@ -297,7 +297,7 @@ def _output_lines(report: Report) -> list[str]:
     ]
 
 
-def _saturation_lines(saturation: Report) -> list[str]:
+def saturation_lines(saturation: Report) -> list[str]:
     inputs, weights, states = saturation["inputs"], saturation["weights"], saturation["states"]
     return [
         f"clipped: {inputs['clipped']:,} of {inputs['values']:,} input values; {percent(weights['clipped_share'])} of "

@@ -115,7 +115,7 @@ class _Planning:
         self.core_ids = np.array(sorted({each.core for each in mapping.slices}), np.int64)
         self.placed = self._place()
         somas = {each.name: each.soma for each in self.populations}
-        self.stores = assign(mapping.slices, somas, graph.timesteps, profile)
+        self.memories = assign(mapping.slices, somas, graph.timesteps, profile)
 
     def run(self) -> Plan:
         chip = sum(each.slice.neurons for each in self.placed)
@@ -214,7 +214,7 @@ class _Planning:
         return self.times.of(f"events.{name}", cost)
 
     def _store(self, each: CoreSlice, content: Content) -> Store:
-        return self.stores.get((each, content), Store(content, None))
+        return self.memories.store(each, content)
 
     def _access(self, store: Store, way: str) -> int:
         """Ticks of one word; none where the events include it, or no time of its own is known."""

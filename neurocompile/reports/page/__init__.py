@@ -29,12 +29,26 @@ How to use it: describe the page, then render it. Nothing here is HTML, so nothi
 """
 
 from neurocompile.reports.page import charts
-from neurocompile.reports.page.blocks import Block, Column, Facts, Figure, Key, Keys, Notes, Page, Tab, Table, Text
+from neurocompile.reports.page.blocks import (
+    Block,
+    Column,
+    Columns,
+    Facts,
+    Figure,
+    Key,
+    Keys,
+    Notes,
+    Page,
+    Tab,
+    Table,
+    Text,
+)
 from neurocompile.reports.page.render import render
 
 __all__ = [
     "Block",
     "Column",
+    "Columns",
     "Facts",
     "Figure",
     "Key",

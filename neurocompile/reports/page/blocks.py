@@ -139,7 +139,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values, as texts. Two leading blanks indent a name."""
+    """Names and values, as texts. Two leading blanks indent a name, four once more."""
 
     title: str
     rows: Sequence[tuple[str, str]]
@@ -165,6 +165,15 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Facts side by side, where there is room."""
+
+    blocks: Sequence[Facts]
+
+    kind = "columns"
+
+
+@dataclass(frozen=True)
 class Key:
     """A number to see at a glance. ``detail``: a few words below it."""
 
@@ -180,7 +189,7 @@ class Keys:
     kind = "keys"
 
 
-Block = Table | Figure | Facts | Notes | Text | Keys
+Block = Table | Figure | Facts | Columns | Notes | Text | Keys
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,27 @@ from neurocompile.reports.page.svg import (
     ink,
     legend,
     legend_height,
+    line,
     marker,
     patterns,
-    short,
     shown,
 )
 
-__all__ = ["SERIES", "WIDTH", "bars", "fill", "histogram", "ink", "lines", "patterns", "scatter", "stacked"]
+__all__ = [
+    "SERIES",
+    "WIDTH",
+    "bars",
+    "distribution",
+    "fill",
+    "histogram",
+    "ink",
+    "lines",
+    "patterns",
+    "scatter",
+    "stacked",
+]
 
 _ROW = 22.0
-#: of lines, by series
-_DASHES = ("none", "6 3", "2 3", "8 3 2 3")
 
 
 def bars(rows: Sequence[tuple[str, float | None]], unit: str) -> Element:
@@ -49,7 +59,7 @@ def stacked(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence
     drawing = canvas(WIDTH, top + _ROW * len(rows) + 4, _said(rows, sums, unit))
     if many:
         legend(drawing, series)
-    scale = Scale.over(sums, left, WIDTH - 110)
+    scale = Scale.over(sums, left, WIDTH - 120)
     for index, ((name, values), total) in enumerate(zip(rows, sums, strict=True)):
         y, x = top + _ROW * index, left
         label = add(drawing, "text", clipped(name, left - 8), x=left - 8, y=y + 15, klass="end")
@@ -89,7 +99,7 @@ def lines(
     top = legend_height(names) + (26 if title else 8)
     bottom = top + 180
     drawing = canvas(WIDTH, bottom + 40, f"{title or 'Lines'} over {x_title}")
-    _line_legend(drawing, names)
+    legend(drawing, names, "line")
     across = Scale.over(x, 80, WIDTH - 12, zero=False)
     up = Scale.over([value for _, values in series for value in values if value is not None], bottom, top, zero=zero)
     axis_y(drawing, up, across.start, unit, title, right=across.end)
@@ -98,7 +108,7 @@ def lines(
         places = [(a, b) for a, b in zip(x, values, strict=True) if b is not None]
         path = "M" + "L".join(f"{across.at(a):.1f} {up.at(b):.1f}" for a, b in places)
         if places:
-            _line(drawing, path, index)
+            line(drawing, path, index)
         if len(places) <= 40:
             for a, b in places:
                 hint(
@@ -108,26 +118,12 @@ def lines(
     return drawing
 
 
-def _line_legend(drawing: Element, names: Sequence[str]) -> None:
-    """A legend of lines: the fills' swatches would not say how they are dashed."""
-    legend(drawing, names)
-    for index, swatch in enumerate([each for each in drawing if each.tag == "rect"]):
-        x, y = float(swatch.get("x", "0")), float(swatch.get("y", "0")) + 6
-        drawing.remove(swatch)
-        _line(drawing, f"M{short(x)} {short(y)}h16", index)
-
-
-def _line(drawing: Element, path: str, series: int) -> None:
-    add(drawing, "path", d=path, style=f"stroke:{ink(series)};stroke-width:1.6;fill:none",
-        stroke_dasharray=_DASHES[series % len(_DASHES)])  # fmt: skip
-
-
 def histogram(values: Sequence[float], unit: str, x_title: str, bins: int = 24) -> Element:
     """How often values lie in equal parts of their range; every column that is not empty says how many."""
     edges, counts = distribution(values, bins)
     drawing = canvas(WIDTH, 235, f"Distribution of {len(values):,} values from {shown(min(values), unit)} to "
                      f"{shown(max(values), unit)}")  # fmt: skip
-    across = Scale(edges[0], edges[-1], 12, WIDTH - 40)
+    across = Scale(edges[0], edges[-1], 30, min(WIDTH - 40, 30.0 + 70 * len(counts)))
     up = Scale.over([float(count) for count in counts], 190, 24)
     for left, right, count in zip(edges, edges[1:], counts, strict=False):
         if count:
@@ -172,7 +168,7 @@ def scatter(
     bottom = top + 320
     said = "; ".join(f"{name}: {shown(a, x[1])}, {shown(b, y[1])}" for name, a, b, _ in points)
     drawing = canvas(WIDTH, bottom + 42, f"{y[0]} over {x[0]}: {said}")
-    legend(drawing, series, markers=True)
+    legend(drawing, series, "marker")
     across = Scale.over([point[1] for point in points], 80, WIDTH - 20, log=log)
     up = Scale.over([point[2] for point in points], bottom, top, log=log)
     axis_y(drawing, up, across.start, y[1], y[0], right=across.end)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from xml.etree.ElementTree import Element, SubElement
 
 from neurocompile.reports.wording import duration, energy, number
 
 #: how many series there are; later ones begin anew
 SERIES = 8
-WIDTH = 760.0
-CHARACTER = 6.6  # about the width of one, in 12 px
+WIDTH = 860.0
+CHARACTER = 7.2  # the width of one in 12 px, with some to spare: fonts differ
 
 #: strokes of each series' pattern in a square of 6 by 6: series are told apart without their colour
 _PATTERNS = (
@@ -25,6 +26,7 @@ _PATTERNS = (
     "M3 0V6",
     "M-1-1L7 7M-1 7L7-1",
 )
+_DASHES = ("none", "6 3", "2 3", "8 3 2 3")
 #: shapes of points, around the origin
 _MARKERS = (
     "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0",
@@ -108,11 +110,12 @@ def clipped(text: str, room: float) -> str:
 
 
 def compact(value: float) -> str:
-    """A number in at most five characters, for the cells of maps."""
-    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g}{letter}" if abs(value) < 999.5 * factor else f"{value / factor:.0f}{letter}"
-    return f"{value:.3g}"
+    """A number, not below zero, in at most four characters, for the cells of maps."""
+    for factor, letter in ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")):
+        if value < 999.5 * factor:
+            few = value < 9.95 * factor and value / factor != round(value / factor)
+            return f"{value / factor:.{int(few)}f}{letter}"
+    return ">1T"
 
 
 @dataclass(frozen=True)
@@ -189,27 +192,37 @@ def legend_height(names: Sequence[str]) -> float:
     return 18.0 * (_legend_places(names)[-1][1] + 1) + 8 if names else 0.0
 
 
-def legend(drawing: Element, names: Sequence[str], markers: bool = False) -> None:
-    """Names of series 0, 1, … at the top of a drawing, each with its fill or its marker."""
-    for series, (name, (x, line)) in enumerate(zip(names, _legend_places(names), strict=True)):
-        y = 18.0 * line
-        if markers:
-            marker(drawing, x + 8, y + 6, series)
-        else:
-            add(drawing, "rect", x=x, y=y, width=14, height=12, fill=fill(series))
+def legend(drawing: Element, names: Sequence[str], sign: Literal["fill", "ink", "line", "marker"] = "fill") -> None:
+    """Names of series 0, 1, … at the top of a drawing, each with the sign that the drawing uses for it."""
+    for series, (name, (x, row)) in enumerate(zip(names, _legend_places(names), strict=True)):
+        y = 18.0 * row
+        match sign:
+            case "marker":
+                marker(drawing, x + 8, y + 6, series)
+            case "line":
+                line(drawing, f"M{short(x)} {short(y + 6)}h16", series)
+            case _:
+                filled = fill(series) if sign == "fill" else ink(series)
+                add(drawing, "rect", x=x, y=y, width=14, height=12, style=f"fill:{filled}")
         add(drawing, "text", name, x=x + 20, y=y + 10.5)
 
 
 def _legend_places(names: Sequence[str]) -> list[tuple[float, int]]:
-    """(x, line) of each name."""
-    places, left, line = [], 0.0, 0
+    """(x, line of the legend) of each name."""
+    places, left, row = [], 0.0, 0
     for name in names:
         needed = 36 + CHARACTER * len(name)
         if left and left + needed > WIDTH:
-            left, line = 0.0, line + 1
-        places.append((left, line))
+            left, row = 0.0, row + 1
+        places.append((left, row))
         left += needed
     return places
+
+
+def line(drawing: Element, path: str, series: int) -> Element:
+    """A path in the colour and the dashes of its series."""
+    style = f"stroke:{ink(series)};stroke-width:1.6;fill:none"
+    return add(drawing, "path", d=path, style=style, stroke_dasharray=_DASHES[series % len(_DASHES)])
 
 
 def marker(drawing: Element, x: float, y: float, series: int) -> Element:

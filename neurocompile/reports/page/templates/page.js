@@ -109,29 +109,42 @@
     return [traces, { ...rest, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, paper_bgcolor: colour("page"),
       plot_bgcolor: colour("page"), font: { family: "system-ui, sans-serif", size: 12, color: colour("ink") },
       hoverlabel: { bgcolor: colour("raised"), font: { color: colour("ink") } },
-      margin: { l: 60, r: 10, t: 10, b: 40 }, legend: { orientation: "h", y: 1.08 } },
+      margin: { l: 60, r: 10, t: 30, b: 40 }, legend: { orientation: "h", y: 1, yanchor: "bottom" } },
     { displaylogo: false, responsive: true }];
   }
   for (const figure of all("figure[data-explore]")) {
     const button = document.createElement("button"), still = figure.querySelector(".drawing");
+    const words = () => still.hidden ? "Back to the drawing" : "Explore: zoom and values";
     let place;
-    const words = () => { button.textContent = still.hidden ? "Back to the drawing" : "Explore: zoom and values"; };
-    button.className = "explore";
-    button.addEventListener("click", async () => {
-      still.hidden = !still.hidden;
-      words();
-      if (place) { place.hidden = !still.hidden; return; }
+    const draw = async () => {
+      await (plotly ??= unpack());
+      const data = JSON.parse(stored("explored"))[figure.id];
       place = document.createElement("div");
       place.className = "plot";
       still.after(place);
-      button.disabled = true;
-      await (plotly ??= unpack());
-      const data = JSON.parse(stored("explored"))[figure.id];
+      still.hidden = true;
       await Plotly.newPlot(place, ...coloured(data));
       drawn.set(place, data);
-      button.disabled = false;
+    };
+    button.className = "explore";
+    button.textContent = words();
+    button.addEventListener("click", async () => {
+      if (!place) {
+        button.disabled = true;
+        button.textContent = "Drawing …";
+        try {
+          await draw();
+        } catch { // a browser that cannot unpack it still has the drawing and the table
+          button.textContent = "This browser cannot draw it for zooming";
+          return;
+        }
+        button.disabled = false;
+      } else {
+        still.hidden = !still.hidden;
+        place.hidden = !still.hidden;
+      }
+      button.textContent = words();
     });
-    words();
     figure.querySelector("figcaption").after(button);
   }
 })();
