@@ -88,8 +88,7 @@ class Drawing:
             return program
         cores = self.rng.choice(128, len(program.mapping.slices), replace=False).tolist()
         slices = tuple(
-            replace(each, core=core, tile=core // 4)
-            for each, core in zip(program.mapping.slices, cores, strict=True)
+            replace(each, core=core, tile=core // 4) for each, core in zip(program.mapping.slices, cores, strict=True)
         )
         return replace(program, mapping=replace(program.mapping, slices=slices))
 

@@ -265,7 +265,9 @@ def test_widths_of_states(what: str, key: str, fields: dict[str, Any]) -> None:
 def test_leaks_without_decay_need_no_width() -> None:
     none = a_profile(numerics={"decay_bits": quantity(0, "bits")})
     check_neurons(net(neuron()), none)
-    assert "its states decay, and loihi2 has no leak that takes off a share" in refused(net(readout_with(leak=np.array(4000))), none)
+    assert "its states decay, and loihi2 has no leak that takes off a share" in refused(
+        net(readout_with(leak=np.array(4000))), none
+    )
 
 
 def readout_with(**fields: Any) -> Readout:
