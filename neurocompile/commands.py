@@ -117,6 +117,7 @@ def run(
         backend=backend,
         data=data,
         record=save is not None,
+        per_sample=True,
         memory_bytes=memory_bytes,
         progress=progress,
     )
@@ -275,7 +276,7 @@ def report_elsewhere(
         return make_report(program, activity)
     other = driver.retarget(program, chip)
     if samples is not None:
-        activity = driver.run(other, samples, data=activity.data, progress=progress).activity
+        activity = driver.run(other, samples, data=activity.data, per_sample=True, progress=progress).activity
     result = make_report(other, activity)
     if samples is None and other.integer.hash != program.integer.hash:
         note = (
@@ -303,7 +304,7 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
         return
     few = program.calibration[:_SAMPLE_LIMIT]
     data = f"{len(few)} calibration samples"
-    write_report(folder, program, driver.run(program, few, data=data, progress=progress).activity)
+    write_report(folder, program, driver.run(program, few, data=data, per_sample=True, progress=progress).activity)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -380,4 +381,4 @@ def _activity(
         activity.check(program.integer)
         return activity, None
     samples, _, data = _samples(program, input_file, None, limit)
-    return driver.run(program, samples, data=data, progress=progress).activity, samples
+    return driver.run(program, samples, data=data, per_sample=True, progress=progress).activity, samples
