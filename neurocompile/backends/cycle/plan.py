@@ -7,7 +7,7 @@ last, as if on a core of their own: the host.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from neurocompile.backends.export.synapses import synapses as listed_synapses
 from neurocompile.costs.baselines import sends_values
 from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
 from neurocompile.errors import GraphError
-from neurocompile.hardware.profile import Bank, Content, Cost, Profile
+from neurocompile.hardware.profile import Content, Cost, Profile
 from neurocompile.hardware.quantity import Quantity
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout, Soma
