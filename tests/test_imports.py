@@ -80,7 +80,7 @@ def test_every_part_is_in_the_table() -> None:
     [
         ("networkx", "ir/graph.py"),
         ("torch", "snn frontend backends/functional"),
-        ("numba", "backends/functional"),
+        ("numba", "backends"),
         ("lava", "backends/lava"),
     ],
 )
