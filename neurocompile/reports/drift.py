@@ -18,7 +18,7 @@ from rich.text import Text
 
 from neurocompile.ir.nodes import Array
 from neurocompile.reports.conversion import said
-from neurocompile.reports.wording import NOTHING, number
+from neurocompile.reports.wording import NOTHING, number, percent
 
 FORMAT = "neurocompile.drift/1"
 Report = dict[str, Any]
@@ -208,10 +208,6 @@ def conclusion(report: Report) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- in a terminal
-
-
-def percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{share:.2%}"
 
 
 _EXPLAINED = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
-_ENERGY_DELAYS = ((1e15, "mJ·ms"), (1e9, "µJ·µs"), (1e6, "nJ·µs"), (1e3, "nJ·ns"), (1.0, "pJ·ns"))
+ENERGY_DELAYS = (
+    (1e21, "J·s"), (1e18, "mJ·s"), (1e15, "µJ·s"), (1e12, "nJ·s"), (1e9, "pJ·s"), (1e6, "pJ·ms"), (1e3, "pJ·µs"),
+    (1.0, "pJ·ns"),
+)  # fmt: skip
 NOTHING = "–"
 
 
@@ -19,7 +22,29 @@ def duration(nanoseconds: float | None) -> str:
 
 
 def energy_delay(picojoule_nanoseconds: float | None) -> str:
-    return _scaled(picojoule_nanoseconds, _ENERGY_DELAYS)
+    return _scaled(picojoule_nanoseconds, ENERGY_DELAYS)
+
+
+def time_in(unit: str) -> Callable[[float | None], str]:
+    """How times of the cycle engine are shown: in ns, or in cycles where a chip has no clock of its own."""
+    if unit == "ns":
+        return duration
+    return lambda value: NOTHING if value is None else f"{number(value)} {unit}"
+
+
+def spread(statistics: Mapping[str, float], show: Callable[[float | None], str]) -> str:
+    """Mean and standard deviation, least and most."""
+    mean, std, least, most = (show(statistics[name]) for name in ("mean", "std", "min", "max"))
+    return f"{mean} ± {std}, from {least} to {most}"
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.2%}"
+
+
+def plain(text: str) -> str:
+    """A text from outside on one line, which steers no terminal: what cannot be printed stands as its escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def number(value: float | None) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from neurocompile.reports.wording import ENERGIES, NOTHING, TIMES
+from neurocompile.reports.wording import ENERGIES, ENERGY_DELAYS, NOTHING, TIMES
 
 #: what a cell holds; None is a number that is not there
 Value = str | int | float | None
 
-_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES}
+_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES, "pJ·ns": ENERGY_DELAYS}
 
 
 @dataclass(frozen=True)
