@@ -32,8 +32,9 @@ def simulate(
     events: Map[str, Array],
     *,
     awake: Map[str, Array] | None = None,
+    leftover: Map[str, Array] | None = None,
 ) -> CycleRun:
-    facts = Facts(graph, mapping, profile, events, awake or {})
+    facts = Facts(graph, mapping, profile, events, awake or {}, leftover or {})
     steps = [Step(facts, t) for t in range(facts.steps)]
     fast = [step.fast() for step in steps]
     for step in steps:
@@ -60,6 +61,7 @@ def simulate(
         profile=profile.name,
         timing="exact",
         unit="cycles" if facts.in_cycles else "ns",
+        unit_ns=facts.unit_ns,
         samples=facts.samples,
         timesteps=facts.timesteps,
         depth=facts.depth,
@@ -67,6 +69,7 @@ def simulate(
         fast_step_time=real(fast_whole),
         barrier=facts.barrier / TICKS,
         overruns=sum(end + facts.barrier > facts.tick for end in ends) if facts.tick else 0,
+        engines=engines,
         cores=Cores(
             core=np.array(facts.cores),
             tile=np.array([facts.tile[core] for core in facts.cores]),

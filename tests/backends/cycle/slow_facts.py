@@ -18,6 +18,7 @@ import numpy as np
 from neurocompile.costs.baselines import sends_values
 from neurocompile.costs.memory import assign, is_stateful, state_words, synapse_words
 from neurocompile.hardware.profile import Bank, Cost, Level, Profile
+from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Readout, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
@@ -45,9 +46,16 @@ class Facts:
     """All that does not depend on time."""
 
     def __init__(
-        self, graph: Graph, mapping: Mapping, profile: Profile, events: Map[str, Array], awake: Map[str, Array]
+        self,
+        graph: Graph,
+        mapping: Mapping,
+        profile: Profile,
+        events: Map[str, Array],
+        awake: Map[str, Array],
+        leftover: Map[str, Array],
     ) -> None:
-        self.graph, self.mapping, self.profile, self.events, self.awake = graph, mapping, profile, events, awake
+        self.graph, self.mapping, self.profile = graph, mapping, profile
+        self.events, self.awake, self.leftover = events, awake, leftover
         self.populations = populations(graph)
         self.by_name = {each.name: each for each in self.populations}
         self.samples, self.timesteps = next(iter(events.values())).shape[:2]
@@ -58,6 +66,8 @@ class Facts:
         self.cores = sorted({each.core for each in mapping.slices})
         self.tile = {each.core: each.tile for each in mapping.slices}
         self.in_cycles = counts_in_cycles(profile)
+        frequency = profile.clock.frequency_mhz if profile.clock else None
+        self.unit_ns = (1e3 / frequency.value if frequency else None) if self.in_cycles else 1.0
         noc, barrier = profile.noc, profile.barrier
         self.link_time = self.number(noc.link_time_ns) if noc else 0
         self.places = noc.buffer_messages.count if noc and noc.buffer_messages else None
@@ -201,9 +211,7 @@ class Facts:
             if at is not None:
                 active = bool(self.active[each.population][at][number])
             else:
-                after = t >= self.phase[each.population] + self.samples * self.timesteps
-                active = after and self.profile.core.active == "state"
-                active = active and bool(self.awake[each.population][-1, -1].ravel()[number])
+                active = self.is_left(each.population, number, t)
             kind, price = (0, prices.neuron_update_active) if active else (1, prices.neuron_update_inactive)
         if kind == 1 and self.profile.core.visits == "active":
             return kind, 0
@@ -212,6 +220,12 @@ class Facts:
         level = self.level(each, "state")
         words = state_words(population.soma, self.timesteps, level)
         return kind, self.ticks(price) + words * (self.word(level, "read") + self.word(level, "write"))
+
+    def is_left(self, name: str, number: int, t: int) -> bool:
+        """Whether the state of an idle neuron is other than zero."""
+        late = t - self.phase[name] - self.samples * self.timesteps
+        left = self.leftover.get(name, ())
+        return self.profile.core.active == "state" and 0 <= late < len(left) and bool(left[late].ravel()[number])
 
     def copies(self, encoder: str, value: int) -> int:
         """How many messages to each core a value of an encoder is."""
@@ -235,7 +249,7 @@ def costs_in(record: Any) -> Iterator[Cost]:
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, Cost):
                 yield each
-            elif hasattr(each, "model_fields"):
+            elif isinstance(each, Record):
                 yield from costs_in(each)
 
 
