@@ -10,7 +10,7 @@ from typing import Any
 from neurocompile.errors import CapacityError, GraphError, NeurocompileError
 from neurocompile.reports.data import Report
 from neurocompile.reports.pareto import COORDINATES, pareto
-from neurocompile.reports.wording import NOTHING, duration, energy, energy_delay, number, percent
+from neurocompile.reports.wording import duration, energy, energy_delay, number, percent
 
 FORMAT = "neurocompile.comparison/1"
 Comparison = dict[str, Any]
@@ -87,7 +87,7 @@ def compare(reports: Sequence[Report]) -> Comparison:
     that there were no labels to measure an accuracy with.
     """
     headings = _headings(reports)
-    rows = [_row(row, reports) for row in ROWS if row.name not in _OPTIONAL or _known(row, reports)]
+    rows = [_row(row, reports) for row in ROWS if row.name not in _OPTIONAL or _said(row, reports)]
     values = {row["name"]: row["values"] for row in rows}
     front = pareto([{name: values[name][column] for name in COORDINATES} for column in range(len(reports))])
     return {
@@ -128,8 +128,10 @@ def _row(row: Row, reports: Sequence[Report]) -> dict[str, Any]:
     }
 
 
-def _known(row: Row, reports: Sequence[Report]) -> bool:
-    return any("error" not in report and row.value(report) is not None for report in reports)
+def _said(row: Row, reports: Sequence[Report]) -> bool:
+    """Whether an optional row says anything: some column has what others lack."""
+    absent = _OPTIONAL[row.name]
+    return any("error" not in report and row.value(report) != absent for report in reports)
 
 
 def _headings(reports: Sequence[Report]) -> list[str]:
@@ -163,9 +165,13 @@ def _within(report: Report) -> str | None:
     return None if report["energy_pj"]["levels"] else "in other parts"
 
 
-def _energy_delay(report: Report, energy_pj: float | None) -> float | None:
+def _no_basis(report: Report) -> str | None:
+    return None if report["weakest_basis"] else "none"
+
+
+def _known_energy_delay(report: Report) -> float | None:
     latency: float | None = report["latency_ns"]
-    return None if energy_pj is None or latency is None else energy_pj * latency
+    return None if latency is None else report["known_energy_pj"] * latency
 
 
 def _cycle_latency(report: Report) -> float | None:
@@ -184,7 +190,7 @@ def _synaptic_ops(report: Report) -> float:
 
 
 #: how energy is told apart, in this order; "host" only where a profile has one
-PARTS = ("synapse", "soma", "noc", "memory", "static", "host")
+PARTS = ("synapse", "soma", "noc", "memory", "host", "static")
 
 ROWS: tuple[Row, ...] = (
     Row("energy_pj", "energy", "pJ", lambda r: r["energy_pj"]["total"], at_least=lambda r: r["known_energy_pj"]),
@@ -198,8 +204,8 @@ ROWS: tuple[Row, ...] = (
         "energy_delay_pj_ns",
         "energy × latency",
         "pJ·ns",
-        lambda r: _energy_delay(r, r["energy_pj"]["total"]),
-        at_least=lambda r: _energy_delay(r, r["known_energy_pj"]),
+        lambda r: r["energy_delay_pj_ns"],
+        at_least=_known_energy_delay,
     ),
     Row("accuracy", "accuracy", "%", lambda r: r.get("accuracy")),
     Row("cores", "cores", "", lambda r: r["cores"]),
@@ -207,12 +213,12 @@ ROWS: tuple[Row, ...] = (
     Row("spikes", "spikes", "", lambda r: r["counters"]["spikes"]),
     Row("memory_accesses", "memory accesses (words)", "", lambda r: r["memory_accesses"]["total"]),
     Row("state_memory_words", "state memory (words)", "", lambda r: r["state_memory_words"]),
-    Row("weakest_basis", "weakest number used", "text", lambda r: r["weakest_basis"] or NOTHING),
+    Row("weakest_basis", "weakest number used", "text", lambda r: r["weakest_basis"], instead=_no_basis),
     Row("data", "mean over", "text", lambda r: r["activity"]["data"]),
 )
 
-#: rows that stand only where some column knows them
-_OPTIONAL = ("host_pj", "energy_std_pj", "cycle_latency_ns")
+#: rows that stand only where some column has more to say than this
+_OPTIONAL = {"host_pj": 0, "energy_std_pj": None, "cycle_latency_ns": None}
 #: rows that people do not need: the others say it
 HIDDEN = ("known_energy_pj",)
 
@@ -234,13 +240,15 @@ def across_timesteps(reports: Sequence[Report]) -> list[dict[str, Any]]:
         {
             "profile": reports[family[0]]["profile"],
             "columns": family,
+            "programs": [reports[column]["program"] for column in family],
             "timesteps": [reports[column]["timesteps"] for column in family],
-            "rows": [_row(row, [reports[column] for column in family]) for row in ROWS if row.name in _ACROSS],
+            "rows": [_row(_NAMED[name], [reports[column] for column in family]) for name in _ACROSS],
         }
         for family in _families(reports)
     ]
 
 
+_NAMED = {row.name: row for row in ROWS}
 _ACROSS = ("memory_accesses", "energy_pj", "latency_ns", "accuracy")
 
 
@@ -255,6 +263,7 @@ def saved_accesses(reports: Sequence[Report]) -> list[dict[str, Any]]:
         least, *others = (reports[column] for column in family)
         result += [
             {
+                "program": report["program"],
                 "profile": report["profile"],
                 "timesteps": report["timesteps"],
                 "than": least["timesteps"],
@@ -295,16 +304,22 @@ def notes(comparison: Comparison) -> list[str]:
 
 def refusals(comparison: Comparison) -> list[str]:
     """Why columns have no numbers, in full."""
-    return [f"{column['heading']}: {column['error']}" for column in comparison["columns"] if column["error"]]
+    return _told(comparison, [column["error"] for column in comparison["columns"]])
 
 
 def gaps(comparison: Comparison) -> list[str]:
     """What the incomplete columns lack."""
-    return [
-        f"{column['heading']}: incomplete: needs {', '.join(column['missing'])}"
-        for column in comparison["columns"]
-        if column["missing"]
-    ]
+    missing = [column["missing"] for column in comparison["columns"]]
+    return _told(comparison, [f"incomplete: needs {', '.join(keys)}" if keys else None for keys in missing])
+
+
+def _told(comparison: Comparison, sentences: Sequence[str | None]) -> list[str]:
+    """A sentence for each column, said once for all that share it."""
+    whose: dict[str, list[str]] = {}
+    for column, sentence in zip(comparison["columns"], sentences, strict=True):
+        if sentence:
+            whose.setdefault(sentence, []).append(column["heading"])
+    return [f"{'; '.join(headings)}: {sentence}" for sentence, headings in whose.items()]
 
 
 _COORDINATES = {"energy_pj": "energy", "latency_ns": "latency", "accuracy": "accuracy"}
@@ -312,34 +327,33 @@ _COORDINATES = {"energy_pj": "energy", "latency_ns": "latency", "accuracy": "acc
 
 def pareto_lines(comparison: Comparison) -> list[str]:
     """The front, who is dominated by whom, and who takes no part."""
-    columns, found = comparison["columns"], comparison["pareto"]
-    points = [
-        (column["heading"], point)
-        for column, point in zip(columns, found["points"], strict=True)
-        if column["error"] is None
-    ]
-    names = ", ".join(_COORDINATES[name] for name in found["coordinates"])
-    without = "" if "accuracy" in found["coordinates"] else "; no accuracy is known (run with --labels)"
-    front = "; ".join(heading for heading, point in points if point["front"]) or "nobody: no point is known in full"
-    lines = [f"Pareto front ({names}{without}): {front}"]
-    for heading, point in points:
-        if point["dominated_by"]:
-            better = "; ".join(columns[number]["heading"] for number in point["dominated_by"])
-            lines.append(f"dominated: {heading}, by {better}")
-    for heading, point in points:
-        if point["unknown"]:
-            lacks = " and ".join(_COORDINATES[name] for name in point["unknown"])
-            lines.append(f"takes no part: {heading}, for its {lacks} {'is' if ' and ' not in lacks else 'are'} unknown")
+    columns, points = comparison["columns"], comparison["pareto"]["points"]
+    coordinates = comparison["pareto"]["coordinates"]
+    without = "" if "accuracy" in coordinates else "; no accuracy is known (run with --labels)"
+    front = [column["heading"] for column, point in zip(columns, points, strict=True) if point["front"]]
+    lines = [f"Pareto front ({', '.join(_COORDINATES[name] for name in coordinates)}{without}): "
+             f"{'; '.join(front) or 'nobody, for no point is known in full'}"]  # fmt: skip
+    better = ["; ".join(columns[number]["heading"] for number in point["dominated_by"]) for point in points]
+    lines += _told(comparison, [f"dominated by {names}" if names else None for names in better])
+    lines += _told(comparison, [_unknown(column, point) for column, point in zip(columns, points, strict=True)])
     data = row_of(comparison, "data")["values"]
     if len({found for found, column in zip(data, columns, strict=True) if column["error"] is None}) > 1:
-        lines.append("the columns were measured on different data, so their numbers are not of the same work")
+        lines.append("careful: not all were measured on the same data (see: mean over)")
     return lines
+
+
+def _unknown(column: dict[str, Any], point: dict[str, Any]) -> str | None:
+    names = [_COORDINATES[name] for name in point["unknown"]]
+    if not names or column["error"] is not None:
+        return None
+    return f"takes no part, for {' and '.join(names)} {'are' if names[1:] else 'is'} unknown"
 
 
 def saved_lines(comparison: Comparison) -> list[str]:
     return [
-        f"{each['profile']}: T = {each['timesteps']} needs {number(each['counted'])} times the memory accesses of "
-        f"T = {each['than']} as counted, {number(each['dense'])} times if everything is touched at every step"
+        f"{each['program']} on {each['profile']}: T = {each['timesteps']} needs {number(each['counted'])} times the "
+        f"memory accesses of T = {each['than']} as counted, {number(each['dense'])} times if everything is touched at "
+        "every step"
         for each in comparison["saved_accesses"]
     ]
 

@@ -22,8 +22,8 @@ _TIMES = {
 }  # fmt: skip
 #: pictures and reports of their own, which are not for tables; lists with a section of their own
 _ELSEWHERE = {
-    "layers", "memory_traffic", "utilisation", "activity", "samples", "cycle", "raster", "drift", "conversion", "notes",
-    "missing", "missing_energies", "missing_times",
+    "layers", "memory_levels", "memory_traffic", "utilisation", "activity", "samples", "cycle", "raster", "drift",
+    "conversion", "notes", "missing", "missing_energies", "missing_times",
 }  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def report_lines(report: Report) -> Iterator[Line]:
     for each in report["memory_traffic"]:
         name = f"{each['content']}: {each['level']}"
         yield from _lines("memory traffic", name, {"reads_words": each["reads"], "writes_words": each["writes"]})
+    for level in report["memory_levels"]:
+        yield from _lines("memory", level["name"], _without(level, "name"))
     for name, share in report["utilisation"].items():
         yield from _lines("utilisation", name, share)
     if samples:

@@ -45,12 +45,12 @@ def comparison_markdown(comparison: Comparison) -> str:
         _list(pareto_lines(comparison)),
     ]
     for family in comparison["across_timesteps"]:
-        columns = ("T", *(row["label"] for row in family["rows"]))
+        columns = ("program", "T", *(row["label"] for row in family["rows"]))
         lines = [
-            (str(steps), *(row["shown"][place] for row in family["rows"]))
+            (family["programs"][place], str(steps), *(row["shown"][place] for row in family["rows"]))
             for place, steps in enumerate(family["timesteps"])
         ]
-        parts += [f"## One network at several T, on {plain(family['profile'])}", _table(columns, lines, words=0)]
+        parts += [f"## One network at several T, on {plain(family['profile'])}", _table(columns, lines)]
     return _joined([*parts, _list(saved_lines(comparison))])
 
 

@@ -42,6 +42,7 @@ def sections(report: Report, most: int | None = None) -> list[Section]:
         Section("Cost", cost_rows(report)),
         Section("Work", work_rows(report)),
         Section("Layers", [layer_cells(layer) for layer in report["layers"]], LAYER_COLUMNS, words=2),
+        Section("Memory", [level_cells(level) for level in report["memory_levels"]], LEVEL_COLUMNS, words=2),
         *(cycle_sections(report["cycle"], most) if report.get("cycle") else []),
         Section("Compared", baseline_rows(report)),
     ]
@@ -60,7 +61,9 @@ def cost_rows(report: Report) -> Rows:
     """Energy by part, time, and how good the numbers are."""
     parts = report["energy_pj"]
     rows = [("energy", total_energy(report))]
-    for part in ("synapse", "soma", "noc", "memory", "static"):
+    for part in ("synapse", "soma", "noc", "memory", "host", "static"):
+        if part == "host" and parts[part] == 0:
+            continue  # most chips have none
         if part == "memory" and not parts["levels"]:
             rows.append(("  memory", "within the other parts"))
             continue
@@ -94,14 +97,14 @@ def _basis_rows(report: Report) -> Rows:
 
 def _sample_rows(report: Report) -> Rows:
     """The spread over samples, and energy times latency: its mean over samples, or that of the means."""
-    samples, total, latency = report.get("samples"), report["energy_pj"]["total"], report["latency_ns"]
+    samples, product, latency = report.get("samples"), report["energy_delay_pj_ns"], report["latency_ns"]
     if samples:
         rows = [("  over samples", spread(samples["energy_pj"], energy))]
         if samples["energy_delay_pj_ns"]:
             rows.append(("energy × latency", spread(samples["energy_delay_pj_ns"], energy_delay)))
         return rows
-    if total is not None and latency is not None:
-        return [("energy × latency", energy_delay(total * latency))]
+    if product is not None:
+        return [("energy × latency", energy_delay(product))]
     known = f" (at least {energy_delay(report['known_energy_pj'] * latency)})" if latency is not None else ""
     return [("energy × latency", f"{incomplete(report['missing'])}{known}")]
 
@@ -180,6 +183,24 @@ def layer_cells(layer: Report) -> tuple[str, ...]:
         number(layer["synaptic_ops"] + layer["graded_synaptic_ops"]),
         number(layer["memory_accesses"]["total"]),
         "incomplete" if total is None else energy(total),
+    )
+
+
+LEVEL_COLUMNS = ("memory", "holds", "words, fullest", "of", "used", "reads", "writes", "energy")
+
+
+def level_cells(level: Report) -> tuple[str, ...]:
+    """One level of memory, in the order of ``LEVEL_COLUMNS``: the words of its fullest memory, of how many."""
+    incomplete = "incomplete" if level["energy_pj"] is None else energy(level["energy_pj"])
+    return (
+        level["name"],
+        ", ".join(level["holds"]),
+        number(level["fullest"]),
+        number(level["size_words"]),
+        percent(level["share"]),
+        number(level["reads"]),
+        number(level["writes"]),
+        "in other parts" if level["energy_in_events"] else incomplete,
     )
 
 

@@ -57,7 +57,7 @@ class ChipActivity:
             own = self.active[sender.name]
             after = self.leftover.get(sender.name)
             if after is not None:
-                own = np.concatenate([own, after.reshape(len(after), -1)])
+                own = np.concatenate([own, after.reshape(len(after), own.shape[1])])
             low, high = max(start, sender.phase), min(stop, sender.phase + len(own))
             if low < high:
                 chunk[low - start : high - start, sender.numbers] = own[low - sender.phase : high - sender.phase]

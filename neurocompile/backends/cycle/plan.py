@@ -7,7 +7,7 @@ last, as if on a core of their own: the host.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,13 @@ from neurocompile.backends.export.synapses import synapses as listed_synapses
 from neurocompile.costs.baselines import sends_values
 from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
 from neurocompile.errors import GraphError
-from neurocompile.hardware.profile import Bank, Content, Cost, Profile
+from neurocompile.hardware.profile import Content, Cost, Profile
 from neurocompile.hardware.quantity import Quantity
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout, Soma
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
+from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
 
@@ -286,7 +287,7 @@ class _Planning:
         """What one projection brings to one slice."""
         stored = synapses.fan_out(projection, each.box).ravel()
         present = stored > 0
-        bank = _bank(self.profile, population, projection, known=self.by_name.keys())
+        bank = find_bank(self.graph, population, projection, self.profile)
         if bank and bank.zeros == "skipped":
             stored = _nonzero(projection, population, each)
         if bank:
@@ -326,17 +327,6 @@ class _Fed:
     ticks: Array  # without ops where a row is fetched
     op: int  # ticks of one synapse
     source_visits: int  # ticks at every step
-
-
-def _bank(profile: Profile, population: Population, projection: Projection, known: Collection[str]) -> Bank | None:
-    """The bank that holds a projection."""
-    source = "input"
-    if projection.source in known:
-        source = "itself" if projection.source == population.name else "others"
-    target = "readouts" if isinstance(population.soma, Readout) else "neurons"
-    return next(
-        (bank for bank in profile.banks if bank.source in (source, "any") and bank.target in (target, "any")), None
-    )
 
 
 def _nonzero(projection: Projection, population: Population, each: CoreSlice) -> Array:

@@ -172,9 +172,12 @@ class _Export:
         message = self.prices.price("host.message", profile.host.message if profile.host else None)[0]
         for population in self.biased:
             driven = biases(population).reshape(population.shape) != 0
+            counts: Counter[tuple[int, int]] = Counter()
             for each in self.program.mapping.of(population.name):
-                if count := int(driven[box_index(each.box)].sum()):
-                    east_west, north_south = hops(profile.host.tile if profile.host else 0, each.tile, profile)
+                counts[each.core, each.tile] += int(driven[box_index(each.box)].sum())
+            for (_, tile), count in counts.items():
+                if count:
+                    east_west, north_south = hops(profile.host.tile if profile.host else 0, tile, profile)
                     packets, ways, synaptic = packets + 1, ways + east_west + north_south, synaptic + count
                     energy += message + self.prices.event("axon_in")[0]
                     energy += (

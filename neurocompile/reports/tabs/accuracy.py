@@ -7,9 +7,9 @@ from typing import Any
 from neurocompile.reports import drift as words
 from neurocompile.reports.conversion import said as conversion_said
 from neurocompile.reports.data import Report
-from neurocompile.reports.drift import percent
 from neurocompile.reports.page import Block, Column, Facts, Figure, Key, Keys, Table, Text, charts
 from neurocompile.reports.page.blocks import Value
+from neurocompile.reports.wording import percent
 
 Drift = dict[str, Any]
 

@@ -52,7 +52,8 @@ def _load(cycle: dict[str, Any]) -> Figure:
     )
     fullest = max(cycle["cores"], key=lambda core: shares[core["core"]] or 0)
     said = "Percent of the run in which a core sends or receives, in its cell; the stronger the colour, the more. "
-    said += f"Busiest: core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}. Squares are tiles, by row and column."
+    busiest = f"core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}"
+    said += f"Busiest: {busiest}. Squares are tiles, by row and column."
     drawing = core_map(spots, cycle["mesh"]["cores_per_tile"], "Load of the cores on the mesh")
     return Figure("Load of the cores", drawing, said, table)
 
