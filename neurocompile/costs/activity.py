@@ -56,6 +56,7 @@ class _Header(BaseModel):
     events: list[str]
     bits: list[str]
     active: list[str]
+    correct: Annotated[int, Field(ge=0)] | None = None
     sha256: str
 
 
@@ -70,7 +71,7 @@ class Activity:
     within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
     own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
     sample has begun is dropped, and makes no update active.
-    ``data`` says what the samples were.
+    ``data`` says what the samples were. ``correct``: how many got the class of their label; None without labels.
     """
 
     data: str
@@ -79,6 +80,12 @@ class Activity:
     events: Mapping[str, Array]
     bits: Mapping[str, Array]
     active: Mapping[str, Array]
+    correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of samples that got their label's class; None where there were no labels."""
+        return None if self.correct is None else self.correct / self.samples
 
     @classmethod
     def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data") -> Activity:
@@ -116,6 +123,7 @@ class Activity:
                 kind: {name: array + getattr(other, kind)[name] for name, array in getattr(self, kind).items()}
                 for kind in _KINDS
             },
+            correct=None if self.correct is None or other.correct is None else self.correct + other.correct,
         )
 
     def rate(self, name: str) -> float:
@@ -154,6 +162,7 @@ class Activity:
             events=list(self.events),
             bits=list(self.bits),
             active=list(self.active),
+            correct=self.correct,
             sha256=hashlib.sha256(tensors).hexdigest(),
         )
         _replace(folder / _TENSORS, tensors)
@@ -174,6 +183,9 @@ class Activity:
             raise InputError(f"{path} does not belong to {_JSON}; run the network again")
         if set(tensors) != {f"{kind}/{name}" for kind in _KINDS for name in names[kind]}:
             raise InputError(f"{path}: its arrays are not those that {_JSON} names; run the network again")
+        if header.correct is not None and header.correct > header.samples:
+            raise InputError(f"{folder / _JSON}: {header.correct} of {header.samples} samples got their class, which "
+                             "cannot be; run the network again")  # fmt: skip
         most = header.samples * header.timesteps
         for name, array in tensors.items():
             limit = most * 64 if name.startswith("bits/") else most
@@ -181,7 +193,7 @@ class Activity:
                 raise InputError(f"{path}: {name} is no count of at most {limit}; run the network again")
             array.setflags(write=False)
         arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in _KINDS}
-        return cls(header.data, header.samples, header.timesteps, **arrays)
+        return cls(header.data, header.samples, header.timesteps, **arrays, correct=header.correct)
 
 
 def _count(flags: Array) -> Array:

@@ -1,29 +1,24 @@
-"""What every core of a mapped network does for a sample: counts, and no prices yet.
-
-A sender's event becomes one *message* per projection and destination slice that it has synapses in, or, where a chip
-takes an analog value bit by bit, one per set bit. A message fetches its list of synapses and performs its
-*synaptic operations*: one per synapse in the slice, graded ones if the message carries a value.
-"""
+"""What every core of a mapped network does for a sample: counts, and no prices yet. ``terms`` has the rules."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from collections.abc import Mapping as Map
 from dataclasses import dataclass
 
 import numpy as np
 
 from neurocompile.costs.activity import Activity
-from neurocompile.costs.baselines import sends_values
-from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
+from neurocompile.costs.memory import Memories, is_stateful
+from neurocompile.costs.terms import Wiring, reads, writes
+from neurocompile.costs.timed import Timed
+from neurocompile.errors import InputError
 from neurocompile.hardware import Profile
 from neurocompile.hardware.profile import Content
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array
-from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
 from neurocompile.mapping.mapping import CoreSlice, Mapping
-from neurocompile.mapping.place import hops
 
 
 @dataclass(frozen=True)
@@ -37,42 +32,98 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class Banked:
+    """What happens in one bank of synapses. Its operations are among those of the ``Counters``, and paid here."""
+
+    bank: str
+    visits: float = 0.0  # of source neurons, whether they fire or not
+    messages: float = 0.0  # one for each projection
+    synaptic_ops: float = 0.0
+    graded_synaptic_ops: float = 0.0
+
+
+_BANKED = {
+    "bank_visits": "visits",
+    "bank_messages": "messages",
+    "bank_ops": "synaptic_ops",
+    "bank_graded_ops": "graded_synaptic_ops",
+}
+_CONTENTS: dict[str, Content] = {"synapses": "synapses", "state": "state"}
+
+
+@dataclass(frozen=True)
 class Counters:
-    """Means per sample. A chip without network has messages, but neither hops nor deliveries within a tile."""
+    """Means per sample. A chip without network has messages, but neither hops nor deliveries within a tile.
+
+    ``messages_entered`` are those of ``messages_in`` that come from off the chip. ``updates_readout`` are those of
+    neurons that never fire, where the chip has a price of their own for them.
+    """
 
     synaptic_ops: float = 0.0
     graded_synaptic_ops: float = 0.0
     updates_active: float = 0.0
     updates_inactive: float = 0.0
     updates_stateless: float = 0.0
+    updates_readout: float = 0.0
     spikes: float = 0.0
     messages_out: float = 0.0
     messages_in: float = 0.0
+    messages_entered: float = 0.0
     hops_east_west: float = 0.0
     hops_north_south: float = 0.0
     within_tile: float = 0.0
     traffic: tuple[Traffic, ...] = ()
+    banks: tuple[Banked, ...] = ()
 
     def __add__(self, other: Counters) -> Counters:
         return Counters.sum((self, other))
 
     @classmethod
     def sum(cls, parts: Iterable[Counters]) -> Counters:
-        parts = list(parts)
-        merged: dict[tuple[Content, str], Traffic] = {}
-        for each in (each for part in parts for each in part.traffic):
-            key = (each.content, each.level)
-            before = merged.get(key, Traffic(*key, 0.0))
-            merged[key] = Traffic(*key, before.reads + each.reads, before.writes + each.writes)
+        total: dict[str, float] = {}
+        for part in parts:
+            for name, number in part.flat.items():
+                total[name] = total.get(name, 0.0) + number
+        return cls.of(total)
+
+    @property
+    def flat(self) -> dict[str, float]:
+        """Every number that is not zero by name: ``spikes``, ``reads:state:<level>``, ``bank_ops:<bank>``, …"""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        for each in self.traffic:
+            numbers[reads(each.content, each.level)] = each.reads
+            numbers[writes(each.content, each.level)] = each.writes
+        for bank in self.banks:
+            numbers.update({f"{name}:{bank.bank}": getattr(bank, field) for name, field in _BANKED.items()})
+        return {name: number for name, number in numbers.items() if number}
+
+    @classmethod
+    def of(cls, flat: Map[str, float]) -> Counters:
+        """From numbers by name, which each come once; InputError for a name that is none."""
+        numbers: dict[str, float] = {}
+        traffic: dict[tuple[Content, str], dict[str, float]] = {}
+        banks: dict[str, dict[str, float]] = {}
+        for name, number in flat.items():
+            kind, _, rest = name.partition(":")
+            content, _, level = rest.partition(":")
+            if name in NUMBERS:
+                numbers[name] = number
+            elif kind in _BANKED:
+                banks.setdefault(rest, {})[_BANKED[kind]] = number
+            elif kind in ("reads", "writes") and content in _CONTENTS:
+                traffic.setdefault((_CONTENTS[content], level), {"reads": 0.0})[kind] = number
+            else:
+                raise InputError(f"{name!r:.60} is no counter; run the network again")
         return cls(
-            **{name: sum(getattr(part, name) for part in parts) for name in NUMBERS}, traffic=tuple(merged.values())
+            **numbers,
+            traffic=tuple(
+                Traffic(content, level, **each) for (content, level), each in traffic.items() if any(each.values())
+            ),
+            banks=tuple(Banked(bank, **each) for bank, each in banks.items() if any(each.values())),
         )
 
     def scaled(self, factor: float) -> Counters:
-        traffic = tuple(
-            dataclasses.replace(each, reads=each.reads * factor, writes=each.writes * factor) for each in self.traffic
-        )
-        return Counters(**{name: getattr(self, name) * factor for name in NUMBERS}, traffic=traffic)
+        return Counters.of({name: number * factor for name, number in self.flat.items()})
 
     def accesses(self, content: Content) -> float:
         """Reads and writes of the memories that hold ``content``, in words."""
@@ -80,19 +131,19 @@ class Counters:
 
 
 #: the counters that are plain numbers, in order
-NUMBERS = tuple(field.name for field in dataclasses.fields(Counters) if field.name != "traffic")
+NUMBERS = tuple(field.name for field in dataclasses.fields(Counters) if field.name not in ("traffic", "banks"))
 
 
 @dataclass(frozen=True)
 class Count:
-    """Counters per slice, in the mapping's order; ``entered`` are the messages that come from encoders, off the chip.
+    """Counters per slice, in the mapping's order, and what lies in which memory.
 
     ``state_words`` is the memory that the states of all neurons take.
     """
 
     slices: tuple[tuple[CoreSlice, Counters], ...]
-    entered: float
     state_words: int
+    memories: Memories
 
     def of(self, population: str) -> Counters:
         return Counters.sum(counters for each, counters in self.slices if each.population == population)
@@ -104,100 +155,59 @@ class Count:
         return {core: Counters.sum(parts) for core, parts in cores.items()}
 
     @property
+    def entered(self) -> float:
+        """The messages that come from encoders, off the chip."""
+        return self.total.messages_entered
+
+    @property
     def total(self) -> Counters:
         return Counters.sum(counters for _, counters in self.slices)
 
 
-def count(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile) -> Count:
-    """The counters of ``graph``, mapped by ``mapping``, on what ``activity`` saw."""
+def count(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile, timed: Timed | None = None) -> Count:
+    """The counters of ``graph``, mapped by ``mapping``, on what ``activity`` saw.
+
+    Updates, and whatever happens at every step, are those of the T steps of each sample; of a run that was ``timed``,
+    with the steps in which the chip fills and drains.
+    """
     activity.check(graph)
-    return _Counting(graph, mapping, activity, profile).run()
+    wiring = Wiring(graph, mapping, profile)
+    samples, steps = activity.samples, activity.samples * activity.timesteps
+    visits = [_updates(each, wiring, activity) for each in mapping.slices]
+    updated = samples
+    if timed is not None:
+        timed.check(mapping)
+        updated, steps = timed.samples, timed.steps
+        visits = [(int(active), int(inactive), int(stateless)) for active, inactive, stateless in timed.visits]
+    totals: dict[CoreSlice, dict[str, float]] = {
+        each: {name: number / updated for name, number in wiring.updates(each, *seen).items()}
+        for each, seen in zip(mapping.slices, visits, strict=True)
+    }
+
+    def add(each: CoreSlice, name: str, number: float) -> None:
+        totals[each][name] = totals[each].get(name, 0.0) + number
+
+    for each, slots in wiring.empty_slots():
+        add(each, "updates_inactive", slots * steps / updated)
+    for sender in wiring.senders:
+        sent = getattr(activity, wiring.kind(sender))[sender]
+        for term in wiring.of(sender):
+            if term.every_step:
+                add(term.place, term.number, int(term.each.sum()) * steps / updated)
+                continue
+            counted = sent if term.box is None else sent[synapses.box_index(term.box)]
+            add(term.place, term.number, int(np.vdot(counted, term.each)) / samples)
+    return Count(
+        tuple((each, Counters.of(totals[each])) for each in mapping.slices),
+        sum(each.neurons * wiring.state_words(each) for each in mapping.slices),
+        wiring.memories,
+    )
 
 
-class _Counting:
-    """Sums over all samples in whole numbers; only ``run`` divides."""
-
-    def __init__(self, graph: Graph, mapping: Mapping, activity: Activity, profile: Profile) -> None:
-        self.graph, self.mapping, self.activity, self.profile = graph, mapping, activity, profile
-        self.populations = populations(graph)
-        somas = {each.name: each.soma for each in self.populations}
-        self.stores = assign(mapping.slices, somas, graph.timesteps, profile)
-        self.totals = {each: Counters() for each in mapping.slices}
-        self.entered = 0
-
-    def run(self) -> Count:
-        for population in self.populations:
-            for each in self.mapping.of(population.name):
-                self._updates(population, each)
-                for projection in population.projections:
-                    self._messages(projection, each)
-        share = 1 / self.activity.samples
-        return Count(
-            tuple((each, self.totals[each].scaled(share)) for each in self.mapping.slices),
-            self.entered * share,
-            sum(each.neurons * self._state_words(population, each)
-                for population in self.populations for each in self.mapping.of(population.name)),
-        )  # fmt: skip
-
-    def _state_words(self, population: Population, each: CoreSlice) -> int:
-        store = self._store(each, "state")
-        return state_words(population.soma, self.graph.timesteps, store.level)
-
-    def _store(self, each: CoreSlice, content: Content) -> Store:
-        return self.stores.get((each, content), Store(content, None))
-
-    def _updates(self, population: Population, each: CoreSlice) -> None:
-        activity, box = self.activity, synapses.box_index(each.box)
-        updates = each.neurons * activity.timesteps * activity.samples
-        spikes = int(activity.events[population.name][box].sum()) if population.name in activity.events else 0
-        if not is_stateful(population.soma, activity.timesteps):
-            self.totals[each] += Counters(updates_stateless=updates, spikes=spikes)
-            return
-        active = int(activity.active[population.name][box].sum())
-        words = updates * self._state_words(population, each)
-        self.totals[each] += Counters(
-            updates_active=active,
-            updates_inactive=updates - active,
-            spikes=spikes,
-            traffic=(Traffic("state", self._store(each, "state").name, words, words),),
-        )
-
-    def _messages(self, projection: Projection, each: CoreSlice) -> None:
-        """What arrives through one projection at one slice."""
-        in_bits = synapses.bit_planes(self.graph.node(projection.source), self.profile) > 1
-        sent = (self.activity.bits if in_bits else self.activity.events)[projection.source]
-        fan_out = synapses.fan_out(projection, each.box)
-        store = self._store(each, "synapses")
-        words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, store)
-        ops = int((sent * fan_out).sum())
-        graded = not in_bits and sends_values(self.graph, projection.source)
-        arriving = sent * (fan_out > 0)
-        self.totals[each] += Counters(
-            synaptic_ops=0 if graded else ops,
-            graded_synaptic_ops=ops if graded else 0,
-            messages_in=int(arriving.sum()),
-            traffic=(Traffic("synapses", store.name, int((sent * words).sum())),),
-        )
-        sources = self.mapping.of(projection.source)
-        if not sources:
-            self.entered += int(arriving.sum())
-        for source in sources:
-            self._travel(source, each, int(arriving[synapses.box_index(source.box)].sum()))
-
-    def _travel(self, source: CoreSlice, target: CoreSlice, messages: int) -> None:
-        self.totals[source] += Counters(messages_out=messages)
-        if self.profile.noc is None:
-            return
-        east_west, north_south = hops(source.tile, target.tile, self.profile)
-        self.totals[target] += Counters(
-            hops_east_west=messages * east_west,
-            hops_north_south=messages * north_south,
-            within_tile=messages if source.tile == target.tile else 0,
-        )
-
-
-def _in_level(words: Array, profile: Profile, store: Store) -> Array:
-    """Words per axon, in words of the level."""
-    sizes, which = np.unique(words, return_inverse=True)
-    converted = [synapse_words(int(size), profile, store.level) for size in sizes]
-    return np.array(converted, np.int64)[which].reshape(words.shape)
+def _updates(each: CoreSlice, wiring: Wiring, activity: Activity) -> tuple[int, int, int]:
+    """Active, inactive and stateless updates of a slice in all samples."""
+    updates = each.neurons * activity.timesteps * activity.samples
+    if not is_stateful(wiring.populations[each.population].soma, activity.timesteps):
+        return 0, 0, updates
+    active = int(activity.active[each.population][synapses.box_index(each.box)].sum())
+    return active, updates - active, 0

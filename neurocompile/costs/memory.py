@@ -1,14 +1,14 @@
 """Which level of the memory hierarchy holds what.
 
-A slice's states and synapses each go to the first level of the profile that may hold them and still has room for them:
-per core in its own core, per chip together with all that is left over. States are placed first, since they are small
-and touched at every step.
+The mapping decides: a slice's states and synapses each go to the first level of the profile that may hold them and
+still has room for them, slice by slice in the mapping's order. A level per core is a memory of each core, a level per
+chip is shared by all. States are placed first, since they are small and touched at every step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ from neurocompile.hardware import Level, Profile
 from neurocompile.hardware.profile import Content
 from neurocompile.ir.nodes import Neuron, Readout, Soma, Threshold
 from neurocompile.mapping.mapping import CoreSlice
+
+#: words of a level (None: of memory that the chip does not describe) that a content of a slice takes
+Need = Callable[[CoreSlice, Content, Level | None], int]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,22 @@ class Store:
     @property
     def name(self) -> str:
         return self.level.name if self.level else ""
+
+
+@dataclass(frozen=True)
+class Memories:
+    """What lies where. ``used``: words by level and core, which is None for a level per chip."""
+
+    stores: Mapping[tuple[CoreSlice, Content], Store]
+    used: Mapping[tuple[str, int | None], int]
+
+    def store(self, each: CoreSlice, content: Content) -> Store:
+        """Where a content of a slice lies; nowhere, if there is none."""
+        return self.stores.get((each, content), Store(content, None))
+
+    def words(self, level: Level) -> list[int]:
+        """Words used in each memory of ``level`` that is in use."""
+        return [words for (name, _), words in self.used.items() if name == level.name]
 
 
 def is_stateful(soma: Soma, timesteps: int) -> bool:
@@ -57,53 +76,43 @@ def synapse_words(words: int, profile: Profile, level: Level | None) -> int:
     return math.ceil(words * profile.synapses.word_bits.count / level.word_bits.count)
 
 
-def assign(
-    slices: Iterable[CoreSlice], somas: Mapping[str, Soma], timesteps: int, profile: Profile
-) -> dict[tuple[CoreSlice, Content], Store]:
-    """The level of each slice's states and synapses; CapacityError where no level of their kind has room for them."""
-    room = _Room()
-    stores: dict[tuple[CoreSlice, Content], Store] = {}
+def assign(slices: Sequence[CoreSlice], somas: Mapping[str, Soma], timesteps: int, profile: Profile) -> Memories:
+    """Where each slice's states and synapses lie; CapacityError where no level of their kind has room for them."""
 
     def need(each: CoreSlice, content: Content, level: Level | None) -> int:
         if content == "synapses":
             return synapse_words(each.needs["synaptic_memory_words"], profile, level)
         return each.neurons * state_words(somas[each.population], timesteps, level)
 
+    return fill(slices, need, profile)
+
+
+def fill(slices: Sequence[CoreSlice], need: Need, profile: Profile) -> Memories:
+    """States, then synapses, each slice into the first level that has room for what it ``need``s there."""
+    used: dict[tuple[str, int | None], int] = {}
+    stores: dict[tuple[CoreSlice, Content], Store] = {}
     contents: tuple[Content, ...] = ("state", "synapses")
     for content in contents:
-        pending = [each for each in slices if need(each, content, None)]
         levels = [level for level in profile.memory if content in level.holds]
-        for level in levels:
-            taken = room.take(level, [(each, need(each, content, level)) for each in pending])
-            stores.update({(each, content): Store(content, level) for each in taken})
-            pending = [each for each in pending if each not in taken]
-        if pending and levels:
-            words = need(pending[0], content, levels[-1])
-            raise CapacityError(
-                f"{pending[0].population}: {words:,} words of {content} on core {pending[0].core} fit no memory of "
-                f"{profile.name} (the last is {levels[-1].name}); make the layer smaller or lower --bits"
-            )
-        stores.update({(each, content): Store(content, None) for each in pending})
-    return stores
+        for each in slices:
+            if not need(each, content, None):
+                continue
+            for level in levels:
+                key = (level.name, None if level.per == "chip" else each.core)
+                words = used.get(key, 0) + need(each, content, level)
+                if level.size_words is None or words <= level.size_words.count:
+                    used[key] = words
+                    stores[each, content] = Store(content, level)
+                    break
+            else:
+                if levels:
+                    raise _no_room(each, content, need(each, content, levels[-1]), levels[-1], profile)
+                stores[each, content] = Store(content, None)
+    return Memories(stores, used)
 
 
-class _Room:
-    """What is left of each memory while it is being filled."""
-
-    def __init__(self) -> None:
-        self.free: dict[tuple[str, int | None], float] = {}
-
-    def take(self, level: Level, needs: list[tuple[CoreSlice, int]]) -> set[CoreSlice]:
-        """The slices that go to ``level``: per core each that fits, per chip all or none."""
-        if level.per == "chip":
-            fits = self._fill(level, None, sum(words for _, words in needs))
-            return {each for each, _ in needs} if fits else set()
-        return {each for each, words in needs if self._fill(level, each.core, words)}
-
-    def _fill(self, level: Level, core: int | None, words: int) -> bool:
-        key = (level.name, core)
-        free = self.free.get(key, math.inf if level.size_words is None else level.size_words.count)
-        if words > free:
-            return False
-        self.free[key] = free - words
-        return True
+def _no_room(each: CoreSlice, content: Content, words: int, last: Level, profile: Profile) -> CapacityError:
+    return CapacityError(
+        f"{each.population}: {words:,} words of {content} on core {each.core} fit no memory of "
+        f"{profile.name} (the last is {last.name}); make the layer smaller or lower --bits"
+    )

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from neurocompile.costs.counters import Counters
-from neurocompile.hardware import Basis, Cost, Profile, Quantity
+from neurocompile.hardware import BASES, Basis, Cost, Profile, Quantity
 
 #: parts of the energy that every chip has; each memory level that is charged adds ``memory:<level>``
-PARTS = ("synapse", "soma", "noc", "static")
+PARTS = ("synapse", "soma", "noc", "host", "static")
+
+#: a core updates neurons and sends on one side, receives messages and works on synapses on the other
+Side = Literal["sending", "receiving"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Bill:
     @property
     def parts(self) -> dict[str, float | None]:
         memories = dict.fromkeys(charge.part for charge in self.charges if charge.part not in PARTS)
-        return {part: self.part(part) for part in (*PARTS[:-1], *memories, PARTS[-1])}
+        return {part: self.part(part) for part in (*PARTS[:3], *memories, *PARTS[3:])}
 
     @property
     def memory(self) -> float | None:
@@ -69,6 +73,17 @@ class Bill:
         return sum((charge.known for charge in self.charges), 0.0)
 
     @property
+    def by_basis(self) -> dict[Basis, float]:
+        """What is known, by how its numbers were come by, strongest first."""
+        return {
+            basis: sum(
+                (charge.known for charge in self.charges if charge.quantity and charge.quantity.basis == basis), 0.0
+            )
+            for basis in BASES
+            if basis in self.bases
+        }
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The keys of the profile that are null and wanted, each once."""
         return tuple(dict.fromkeys(charge.key for charge in self.charges if charge.quantity is None))
@@ -78,64 +93,122 @@ class Bill:
         return tuple(charge.quantity.basis for charge in self.charges if charge.quantity)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """``cost`` is null where the number at ``key`` is wanted before anything can be priced. ``side``: where in a core
+    it takes time; None where its time is none of a core's."""
+
+    part: str
+    key: str
+    count: float
+    cost: Cost | None
+    side: Side | None
+
+    def energy(self) -> Charge:
+        if self.cost is None:
+            return Charge(self.part, self.key, self.count, None)
+        return Charge(self.part, f"{self.key}.energy_pj", self.count, self.cost.energy_pj)
+
+    def time(self, profile: Profile) -> Charge:
+        if self.cost is None:
+            return Charge(self.part, self.key, self.count, None)
+        key = f"{self.key}.time_ns" if self.cost.cycles is None else "clock.frequency_mhz"
+        return Charge(self.part, key, self.count, profile.time_of(self.cost))
+
+
 def energy_pj(counters: Counters, profile: Profile) -> Bill:
     """Energy (pJ) per sample of everything but waiting."""
-    lines = (*_events(counters, profile), *_network(counters, profile))
-    charges = [Charge(part, f"{key}.energy_pj", count, cost.energy_pj) for part, key, count, cost in lines]
-    return Bill.of((*charges, *_memory(counters, profile)))
+    return Bill.of(line.energy() for line in _lines(counters, profile))
 
 
-def core_time_ns(counters: Counters, profile: Profile) -> Bill:
-    """Time (ns) per sample that a core spends on its neurons and synapses; memory and network overlap with it."""
-    lines = _events(counters, profile)
-    return Bill.of(Charge(part, _time_key(key, cost), count, profile.time_of(cost)) for part, key, count, cost in lines)
+def core_time_ns(counters: Counters, profile: Profile) -> dict[Side, Bill]:
+    """Time (ns) per sample that a core spends on each of its sides; that of the network overlaps with it."""
+    lines = _lines(counters, profile)
+    sides: tuple[Side, Side] = ("sending", "receiving")
+    return {side: Bill.of(line.time(profile) for line in lines if line.side == side) for side in sides}
 
 
-def _time_key(key: str, cost: Cost) -> str:
-    """What a time needs: the key that is null, if there is one."""
-    return f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz"
+def memory_time_ns(counters: Counters, profile: Profile) -> Bill:
+    """Time (ns) per sample that all accesses take, each level's as its part; none where it is within the events'."""
+    return Bill.of(line.time(profile) for line in _memory(counters, profile) if line.side)
 
 
-_Line = tuple[str, str, float, Cost]
+def _lines(counters: Counters, profile: Profile) -> list[_Line]:
+    priced = [*_events(counters, profile), *_banks(counters, profile), *_network(counters, profile)]
+    return [line for line in priced if line.cost] + _memory(counters, profile)
 
 
 def _events(counters: Counters, profile: Profile) -> list[_Line]:
+    """What all chips do. Operations in a bank are paid there."""
     events = profile.events
     graded = "graded_synaptic_op" if events.graded_synaptic_op else "synaptic_op"
     stateless = "neuron_update_stateless" if events.neuron_update_stateless else "neuron_update_active"
-    lines: tuple[tuple[str, str, float, Cost | None], ...] = (
-        ("synapse", "synaptic_op", counters.synaptic_ops, events.synaptic_op),
-        ("synapse", graded, counters.graded_synaptic_ops, events.graded_op),
-        ("synapse", "axon_in", counters.messages_in, events.axon_in),
-        ("soma", "neuron_update_active", counters.updates_active, events.neuron_update_active),
-        ("soma", "neuron_update_inactive", counters.updates_inactive, events.neuron_update_inactive),
-        ("soma", stateless, counters.updates_stateless, events.stateless_update),
-        ("soma", "spike_out", counters.spikes, events.spike_out),
-        ("noc", "axon_out", counters.messages_out, events.axon_out),
+    plain_ops = counters.synaptic_ops - sum(bank.synaptic_ops for bank in counters.banks)
+    graded_ops = counters.graded_synaptic_ops - sum(bank.graded_synaptic_ops for bank in counters.banks)
+    lines: tuple[tuple[str, str, float, Cost | None, Side], ...] = (
+        ("synapse", "synaptic_op", plain_ops, events.synaptic_op, "receiving"),
+        ("synapse", graded, graded_ops, events.graded_op, "receiving"),
+        ("synapse", "axon_in", counters.messages_in, events.axon_in, "receiving"),
+        ("soma", "neuron_update_active", counters.updates_active, events.neuron_update_active, "sending"),
+        ("soma", "neuron_update_inactive", counters.updates_inactive, events.neuron_update_inactive, "sending"),
+        ("soma", stateless, counters.updates_stateless, events.stateless_update, "sending"),
+        ("soma", "neuron_update_readout", counters.updates_readout, events.neuron_update_readout, "sending"),
+        ("soma", "spike_out", counters.spikes, events.spike_out, "sending"),
+        ("noc", "axon_out", counters.messages_out, events.axon_out, "sending"),
     )
-    return [(part, f"events.{name}", count, cost) for part, name, count, cost in lines if cost]
+    return [_Line(part, f"events.{name}", count, cost, side) for part, name, count, cost, side in lines]
+
+
+def _banks(counters: Counters, profile: Profile) -> list[_Line]:
+    banks = {bank.name: bank for bank in profile.banks}
+    lines = []
+    for each in counters.banks:
+        if bank := banks.get(each.bank):
+            operations = each.synaptic_ops + each.graded_synaptic_ops
+            key = f"banks.{bank.name}"
+            lines += [
+                _Line("synapse", f"{key}.source_visit", each.visits, bank.source_visit, "receiving"),
+                _Line("synapse", f"{key}.message", each.messages, bank.message, "receiving"),
+                _Line("synapse", f"{key}.synaptic_op", operations, bank.synaptic_op, "receiving"),
+            ]
+    return lines
 
 
 def _network(counters: Counters, profile: Profile) -> list[_Line]:
-    if profile.noc is None:
-        return []
-    return [
-        ("noc", "noc.hop_east_west", counters.hops_east_west, profile.noc.hop_east_west),
-        ("noc", "noc.hop_north_south", counters.hops_north_south, profile.noc.hop_north_south),
-        ("noc", "noc.within_tile", counters.within_tile, profile.noc.within_tile),
-    ]
+    """The ways of messages, and where they enter."""
+    noc, host = profile.noc, profile.host
+    lines = []
+    if noc is not None:
+        lines += [
+            _Line("noc", "noc.hop_east_west", counters.hops_east_west, noc.hop_east_west, None),
+            _Line("noc", "noc.hop_north_south", counters.hops_north_south, noc.hop_north_south, None),
+            _Line("noc", "noc.within_tile", counters.within_tile, noc.within_tile, None),
+        ]
+    if host is not None:
+        lines.append(_Line("host", "host.message", counters.messages_entered, host.message, None))
+    return lines
 
 
-def _memory(counters: Counters, profile: Profile) -> list[Charge]:
-    """Words read and written; where the width of a word is unknown, so is their number."""
+def _memory(counters: Counters, profile: Profile) -> list[_Line]:
+    """Words read and written in levels whose accesses are not within the events already. Their time counts where the
+    level has one of its own; where the width of a word is unknown, so is their number."""
     levels = {level.name: level for level in profile.memory if not level.energy_in_events}
-    charges = []
+    lines = []
     for each in counters.traffic:
         if level := levels.get(each.level):
+            side: Side = "sending" if each.content == "state" else "receiving"
             part, key = f"memory:{level.name}", f"memory.{level.name}"
+            accesses = [("read", each.reads, level.read), ("write", each.writes, level.write)]
             if level.word_bits is None:
-                charges.append(Charge(part, f"{key}.word_bits", each.reads + each.writes, None))
+                timed = any(_has_time(cost) for _, _, cost in accesses)
+                lines.append(_Line(part, f"{key}.word_bits", each.reads + each.writes, None, side if timed else None))
                 continue
-            charges.append(Charge(part, f"{key}.read.energy_pj", each.reads, level.read.energy_pj))
-            charges.append(Charge(part, f"{key}.write.energy_pj", each.writes, level.write.energy_pj))
-    return charges
+            lines += [
+                _Line(part, f"{key}.{name}", count, cost, side if _has_time(cost) else None)
+                for name, count, cost in accesses
+            ]
+    return lines
+
+
+def _has_time(cost: Cost) -> bool:
+    return cost.time_ns is not None or cost.cycles is not None

@@ -123,6 +123,11 @@ def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
     return np.array(words, np.int64)[which].reshape(synapses.shape)
 
 
+def shares_kernels(projection: Projection, profile: Profile) -> bool:
+    """Whether its weights are stored once per core for all positions."""
+    return _shares(_geometry(projection), profile)
+
+
 def entry_bits(projection: Projection) -> int:
     """Bits of one stored synapse."""
     bits = projection.weighted.weight_bits

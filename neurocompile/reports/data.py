@@ -13,7 +13,7 @@ from neurocompile.costs.baselines import (
     papers_account_of,
 )
 from neurocompile.costs.counters import NUMBERS, Counters
-from neurocompile.costs.estimate import Costs, LayerCosts, estimate
+from neurocompile.costs.estimate import Costs, LayerCosts, LevelCosts, estimate
 from neurocompile.costs.pricing import PARTS, Bill
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
@@ -45,18 +45,22 @@ def report_data(graph: Graph, mapping: Mapping, activity: Activity, profile: Pro
         "cores": mapping.cores,
         "tiles": mapping.tiles,
         "neurons": sum(layer.neurons for layer in costs.layers),
+        "accuracy": activity.accuracy,
         "energy_pj": _energy(costs.energy_pj),
         "known_energy_pj": costs.known_energy_pj,
+        "energy_by_basis_pj": costs.energy_pj.by_basis,
+        "energy_delay_pj_ns": costs.energy_delay_pj_ns,
         "step_ns": costs.step_ns,
         "latency_steps": costs.latency_steps,
         "latency_ns": costs.latency_ns,
         "throughput_per_s": costs.throughput_per_s,
-        "counters": {**_counters(costs.counters), "messages_entered": costs.entered},
+        "counters": _counters(costs.counters),
         "memory_accesses": _accesses(costs.counters),
         "memory_traffic": [
             {"content": each.content, "level": each.level, "reads": each.reads, "writes": each.writes}
             for each in costs.counters.traffic
         ],
+        "memory_levels": [_level(level) for level in costs.levels],
         "state_memory_words": costs.state_memory_words,
         "stateless": costs.stateless,
         "utilisation": _utilisation(mapping, profile),
@@ -77,9 +81,9 @@ def _energy(bill: Bill) -> dict[str, Any]:
     parts = bill.parts
     return {
         "total": bill.total,
-        **{part: parts[part] for part in PARTS[:-1]},
+        **{part: parts[part] for part in ("synapse", "soma", "noc")},
         "memory": bill.memory,
-        "static": parts["static"],
+        **{part: parts[part] for part in ("host", "static")},
         "levels": {part.partition(":")[2]: value for part, value in parts.items() if part not in PARTS},
     }
 
@@ -92,6 +96,26 @@ def _accesses(counters: Counters) -> dict[str, float]:
     """Words read and written."""
     synapses, state = counters.accesses("synapses"), counters.accesses("state")
     return {"synapses": synapses, "state": state, "total": synapses + state}
+
+
+def _level(costs: LevelCosts) -> dict[str, Any]:
+    """A level of memory: its size is one memory's; ``fullest`` and ``share`` are of the one that holds most."""
+    level = costs.level
+    return {
+        "name": level.name,
+        "holds": list(level.holds),
+        "per": level.per,
+        "word_bits": level.word_bits and level.word_bits.count,
+        "size_words": level.size_words and level.size_words.count,
+        "words": costs.words,
+        "fullest": costs.fullest,
+        "share": costs.share,
+        "reads": costs.reads,
+        "writes": costs.writes,
+        "energy_pj": costs.energy_pj,
+        "time_ns": costs.time_ns,
+        "energy_in_events": level.energy_in_events,
+    }
 
 
 def _layer(layer: LayerCosts, activity: Activity) -> dict[str, Any]:

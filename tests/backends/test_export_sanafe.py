@@ -208,7 +208,7 @@ def test_the_notes_say_how_to_run_it(tmp_path: Path) -> None:
     assert "(features_1 1, features_1_2 2, n2 3)" in text
     assert "no sample came with the program, so en_coder is silent" in text
     assert "names of groups have no dots: en.coder is en_coder, features.1 is features_1_2, 2 is n2" in text
-    assert "static power is not in the file" in text
+    assert "SANA-FE has no static power, no ways within a tile, no sending that waits for receiving: its totals" in text
     assert not any("unknown" in note for note in notes)
     with_sample = replace(program, calibration=np.full((1, 1, 4, 4), 0.5, np.float32))
     assert "the spikes of en_coder are those of the first calibration sample" in write_sanafe(
@@ -322,8 +322,11 @@ def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
     assert soma["energy_access_neuron"] == pytest.approx(52e-12)
     assert soma["energy_access_neuron"] + soma["energy_update_neuron"] == pytest.approx(81e-12)
     assert core["attributes"]["max_neurons_supported"] == 32
-    assert architecture["attributes"]["sync_model"] == "table"
-    assert architecture["attributes"]["latency_sync"].keys() >= {1}
+    # 113 ns for one tile; buffers are not known
+    assert (architecture["attributes"]["sync_model"], architecture["attributes"]["latency_sync"]) == (
+        "fixed", pytest.approx(113e-9),
+    )  # fmt: skip
+    assert architecture["attributes"]["link_buffer_size"] == 1 << 20
 
 
 def test_a_chip_without_a_mesh_and_with_unknown_numbers(tmp_path: Path) -> None:

@@ -103,8 +103,9 @@ def test_counters_match_the_synapse_matrix(neurons: int, payload_bits: int) -> N
     seen = activity(graph, samples)
     counted = count(graph, mapping, seen, profile)
     assert (mapping.cores > 10) == (neurons == 7)
+    arriving: dict[tuple[int, str], Array] = {}  # by core and source: the source's neurons that have synapses there
     for population in populations(graph):
-        plain = graded = messages = 0
+        plain = graded = 0
         for projection in population.projections:
             in_bits = projection.source == "encoder" and payload_bits == 0
             sent = (seen.bits if in_bits else seen.events)[projection.source].ravel()
@@ -113,10 +114,18 @@ def test_counters_match_the_synapse_matrix(neurons: int, payload_bits: int) -> N
                 graded += int((synapse @ sent).sum())
             else:
                 plain += int((synapse @ sent).sum())
-            messages += sum(int(sent[joined(population, each, synapse)].sum()) for each in mapping.of(population.name))
+            for each in mapping.of(population.name):
+                before = arriving.get((each.core, projection.source), np.zeros(sent.shape, np.bool_))
+                arriving[each.core, projection.source] = before | joined(population, each, synapse)
         counters = counted.of(population.name)
         assert counters.synaptic_ops * 4 == pytest.approx(plain)
         assert counters.graded_synaptic_ops * 4 == pytest.approx(graded)
+    for core, counters in counted.by_core().items():
+        messages = sum(
+            int((seen.bits if source == "encoder" and payload_bits == 0 else seen.events)[source].ravel()[there].sum())
+            for (at, source), there in arriving.items()
+            if at == core
+        )
         assert counters.messages_in * 4 == pytest.approx(messages)
     total = counted.total
     assert total.messages_in == pytest.approx(total.messages_out + counted.entered)
@@ -144,20 +153,22 @@ def test_hops_are_as_if_each_message_was_followed() -> None:
         box = tuple(slice(*span) for span in each.box)
         tile_of.update({(each.population, int(number)): each.tile for number in numbers[box].ravel()})
     east_west = north_south = within = 0
-    for population in populations(graph):
-        for projection in population.projections:
-            if projection.source == "encoder":
-                continue
-            for each in mapping.of(population.name):
-                reach = synapses.fan_out(projection, each.box).ravel() > 0
-                for number, events in enumerate(seen.events[projection.source].ravel()):
-                    if reach[number] and events:
-                        (row, column), (to_row, to_column) = (
-                            divmod(tile, 2) for tile in (tile_of[projection.source, number], each.tile)
-                        )
-                        east_west += int(events) * abs(column - to_column)
-                        north_south += int(events) * abs(row - to_row)
-                        within += int(events) * ((row, column) == (to_row, to_column))
+    for each in mapping.slices:  # a core of its own for each
+        (population,) = (known for known in populations(graph) if known.name == each.population)
+        for source in {projection.source for projection in population.projections} - {"encoder"}:
+            reach = sum(
+                synapses.fan_out(projection, each.box).ravel()
+                for projection in population.projections
+                if projection.source == source
+            )
+            for number, events in enumerate(seen.events[source].ravel()):
+                if reach[number] and events:
+                    (row, column), (to_row, to_column) = (
+                        divmod(tile, 2) for tile in (tile_of[source, number], each.tile)
+                    )
+                    east_west += int(events) * abs(column - to_column)
+                    north_south += int(events) * abs(row - to_row)
+                    within += int(events) * ((row, column) == (to_row, to_column))
     total = count(graph, mapping, seen, profile).total
     assert (total.hops_east_west * 3, total.hops_north_south * 3, total.within_tile * 3) == pytest.approx(
         (east_west, north_south, within)

@@ -36,6 +36,7 @@ def test_counters() -> None:
         spikes=2 / 2,
         messages_out=2 / 2,
         messages_in=4 / 2,
+        messages_entered=4 / 2,
         traffic=(
             # 18 bits of state take two words of 16; 3 neurons, 2 steps, in every sample
             Traffic("state", "states", 3 * 2 * 2, 3 * 2 * 2),
@@ -62,6 +63,7 @@ def test_energy() -> None:
         "noc": 0.0,
         "memory:states": 12 * 0.5 + 12 * 0.75,
         "memory:weights": 2 * 0.25,
+        "host": 0.0,
         "static": 0.0,
     }
     assert hidden.energy_pj.total == 71.5
@@ -71,6 +73,7 @@ def test_energy() -> None:
         "noc": 1 * 2,
         "memory:states": 8 * 0.5 + 8 * 0.75,
         "memory:weights": 1 * 0.25,
+        "host": 0.0,
         "static": 0.0,
     }
     assert readout.energy_pj.total == 36.75
@@ -229,13 +232,25 @@ def test_contents_move_to_the_next_level_when_the_first_is_full() -> None:
         costs_on(toy.model_copy(update={"memory": levels[:2]}))
 
 
-def test_a_level_per_chip_takes_all_or_none() -> None:
+def test_a_level_per_chip_is_filled_slice_by_slice() -> None:
     toy = chip()
     shared = toy.memory[1].model_copy(
         update={"name": "shared", "per": "chip", "size_words": toy.memory[1].size_words.model_copy(update={"value": 9})}
     )
     costs = costs_on(toy.model_copy(update={"memory": (toy.memory[0], shared, toy.memory[1])}))
-    assert {each.level for each in costs.counters.traffic} == {"states", "weights"}  # 10 words of state are too many
+    hidden, readout = costs.layers
+    # 6 words of hidden fit, the 4 of readout no longer do; each core has its own memory of weights
+    assert [each.level for each in hidden.counters.traffic] == ["shared", "weights"]
+    assert [each.level for each in readout.counters.traffic] == ["states", "weights"]
+    weights, chips, states = costs.levels
+    assert [(each.level.name, each.words, each.fullest) for each in costs.levels] == [
+        ("weights", 4 + 3, 4),  # a list of a word for each source neuron, that of an input once for each of its bits
+        ("shared", 6, 6),
+        ("states", 4, 4),
+    ]
+    assert (chips.share, chips.reads, chips.writes, chips.energy_pj) == (6 / 9, 12, 12, 12 * 0.5 + 12 * 0.75)
+    assert (states.reads, states.energy_pj) == (8, 8 * 0.5 + 8 * 0.75)
+    assert (weights.reads, weights.writes, weights.energy_pj, weights.time_ns) == (2 + 1, 0, 3 * 0.25, None)
 
 
 def test_only_mapped_graphs_have_costs() -> None:
