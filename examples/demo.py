@@ -32,6 +32,7 @@ from neurocompile.hardware.profile import load_profile
 from neurocompile.program import Program
 from neurocompile.reports.data import Report
 from neurocompile.reports.wording import duration, energy
+from neurocompile.writing import write_whole
 
 TARGET = "loihi2-sim"
 CHIPS = ("loihi2", "loihi1-davies2018")
@@ -65,9 +66,7 @@ def main() -> None:
     _train(folder, data)
     _build(folder)
     results = [_run(folder, name, data) for name in NETWORKS]
-    commands.write_whole(
-        folder / "results.json", (json.dumps([_plain(each) for each in results], indent=1) + "\n").encode()
-    )
+    write_whole(folder / "results.json", (json.dumps([_plain(each) for each in results], indent=1) + "\n").encode())
     _show(results)
 
 
@@ -139,7 +138,7 @@ def _run(folder: Path, name: str, data: digits.Split) -> Result:
 
 def _report(program: Program, run: driver.Run, chip: str, samples: np.ndarray) -> Report | CapacityError:
     try:
-        return commands.report_elsewhere(program, run.activity, load_profile(chip), samples)
+        return commands.report_elsewhere(program, commands.Work(run.activity, samples), load_profile(chip))
     except CapacityError as error:
         return error
 
@@ -222,7 +221,7 @@ def _stamp(folder: Path, name: str) -> str | None:
 
 def _set_stamp(folder: Path, name: str, stamp: str) -> None:
     text = json.dumps({**_stamps(folder), name: stamp}, indent=1)
-    commands.write_whole(folder / "stamps.json", text.encode())
+    write_whole(folder / "stamps.json", text.encode())
 
 
 if __name__ == "__main__":

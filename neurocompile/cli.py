@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+import typer.core
 
 from neurocompile.errors import InputError, NeurocompileError
 
@@ -41,6 +42,9 @@ LabelsFile = Annotated[
     Path | None, typer.Option("--labels", help="Labels: integers (N,), in a file or a folder of .npy files.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first so many samples.")]
+Html = Annotated[Path | None, typer.Option(help="Write it as one HTML file, for any browser.")]
+Csv = Annotated[Path | None, typer.Option(help="Write every number in full as CSV, for pandas and spreadsheets.")]
+Markdown = Annotated[Path | None, typer.Option(help="Write it as Markdown tables.")]
 ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
 
 
@@ -260,8 +264,11 @@ def report(
     program: ProgramFolder,
     profile: Annotated[str | None, typer.Option(help="Another profile than the program's.")] = None,
     input_file: InputFile = None,
+    labels: LabelsFile = None,
     limit: Limit = None,
-    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    html: Html = None,
+    csv: Csv = None,
+    markdown: Markdown = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -275,8 +282,9 @@ def report(
             program,
             profile=profile,
             input_file=input_file,
+            labels_file=labels,
             limit=limit,
-            html=html,
+            files={"html": html, "csv": csv, "markdown": markdown},
             progress=bars.task("measuring", "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_report)
@@ -289,7 +297,11 @@ def compare(
         list[str] | None, typer.Option(help="Profiles, one or more; each program's own if left out.")
     ] = None,
     input_file: InputFile = None,
+    labels: LabelsFile = None,
     limit: Limit = None,
+    html: Html = None,
+    csv: Csv = None,
+    markdown: Markdown = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
@@ -300,7 +312,13 @@ def compare(
 
     with Bars(quiet=quiet or as_json) as bars:
         result = commands.compare(
-            programs, profiles or [], input_file=input_file, limit=limit, progress=bars.task("measuring", "samples")
+            programs,
+            profiles or [],
+            input_file=input_file,
+            labels_file=labels,
+            limit=limit,
+            files={"html": html, "csv": csv, "markdown": markdown},
+            progress=bars.task("measuring", "samples"),
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 
@@ -337,17 +355,93 @@ def export(
     _emit(commands.export(program, format_name, out=out, force=force), as_json, quiet, terminal.show_export)
 
 
-@app.command()
-def profiles(
-    name: Annotated[str | None, typer.Argument(help="A profile's name or YAML file: check it and show it.")] = None,
+class _ProfilesGroup(typer.core.TyperGroup):
+    """``profiles`` alone lists them; ``profiles NAME`` shows one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = [each for each in args if not each.startswith("-")]
+        if "--help" not in args and not (words and words[0] in self.commands):
+            args = ["show" if words else "list", *args]
+        return super().parse_args(ctx, args)
+
+
+profiles_app = typer.Typer(
+    name="profiles",
+    cls=_ProfilesGroup,
+    help="Hardware profiles: list, show (also `profiles NAME`), check, diff, schema.",
+)
+app.add_typer(profiles_app)
+
+ProfileName = Annotated[str, typer.Argument(help="A profile's name or YAML file.")]
+
+
+@profiles_app.command("list")
+def list_profiles(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:  # noqa: ARG001
+    """List the shipped profiles."""
+    from neurocompile import commands, terminal
+
+    _emit(commands.profiles(None), as_json, quiet, terminal.show_profiles)
+
+
+@profiles_app.command("show")
+def show_profile(
+    name: ProfileName,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """List the hardware profiles, or check and show one."""
+    """Show a profile: its notes, and every fact with its basis and source."""
     from neurocompile import commands, terminal
 
-    _emit(commands.profiles(name), as_json, quiet, terminal.show_profiles)
+    _emit(commands.profiles(name), as_json, quiet, terminal.show_profile)
+
+
+@profiles_app.command("check")
+def check_profile(
+    file: ProfileName,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Tell every fault of a profile file; where there is none, what reports will find missing in it."""
+    from neurocompile import commands, terminal
+
+    result = commands.check_profile(file)
+    if result["ok"] or as_json:
+        _emit(result, as_json, quiet, terminal.show_profile_check)
+    else:
+        for fault in result["faults"]:
+            print_error(fault)
+    if not result["ok"]:
+        raise typer.Exit(2)
+
+
+@profiles_app.command("diff")
+def diff_profiles(
+    a: ProfileName,
+    b: ProfileName,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Tell the facts in which two profiles differ."""
+    from neurocompile import commands, terminal
+
+    _emit(commands.diff_profiles(a, b), as_json, quiet, terminal.show_profile_diff)
+
+
+@profiles_app.command("schema")
+def profile_schema(
+    out: Annotated[Path | None, typer.Option(help="The file to write; stdout if left out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write the JSON Schema of profiles, which editors complete and check files by."""
+    from neurocompile import commands
+
+    schema = commands.profile_schema(out, force=force)
+    if out is None:
+        sys.stdout.write(commands.schema_text(schema))
 
 
 @app.command()

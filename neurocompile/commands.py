@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import json
-import os
-import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from neurocompile import driver
 from neurocompile.backends.base import Progress, Samples
 from neurocompile.backends.export import find_format
 from neurocompile.costs.activity import Activity
-from neurocompile.errors import CapacityError, GraphError, InputError
+from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
+from neurocompile.hardware import Quantity, differences, json_schema, profile_faults, review
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
@@ -27,23 +27,15 @@ from neurocompile.program import Options, Program, check_free, default_folder, n
 from neurocompile.recording import write_npz
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
+from neurocompile.reports.files import render_comparison, render_report
 from neurocompile.reports.html import to_html
-from neurocompile.resources import list_profiles, list_targets
+from neurocompile.resources import find_profile, list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
 from neurocompile.verification import SWEEP_SAMPLES, WIDTHS, verify_program
+from neurocompile.writing import check_place, whole_file, whole_path, write_all, write_whole
 
 #: so many of a checkpoint's own samples show what a freshly built program does
 _SAMPLE_LIMIT = 64
-
-#: what a report of a network that a chip cannot hold has in place of numbers
-_UNKNOWN: Report = {
-    "complete": False,
-    "missing": [],
-    "weakest_basis": None,
-    "energy_pj": {"total": None},
-    "latency_ns": None,
-    "layers": [],
-}
 
 
 def build(
@@ -109,7 +101,7 @@ def run(
     if save is not None:
         if save.suffix != ".npz":
             raise InputError(f"--save is {save}; give a file that ends in .npz")
-        _check_place(save)
+        check_place(save)
     result = driver.run(
         program,
         samples,
@@ -174,19 +166,19 @@ def report(
     *,
     profile: str | None = None,
     input_file: Path | None = None,
+    labels_file: Path | None = None,
     limit: int | None = None,
-    html: Path | None = None,
+    files: Mapping[str, Path | None] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The report of a program on its own or another profile."""
-    if html is not None:
-        _check_place(html)
+    """The report of a program on its own or another profile. ``files``: where to write it as "html", "csv" and
+    "markdown", all of them or none."""
+    wanted = _wanted(files)
     program = Program.load(folder)
-    activity, samples = _activity(folder, program, input_file, limit, progress)
+    work = _work(folder, program, input_file, labels_file, limit, progress)
     chip = program.profile if profile is None else load_profile(profile)
-    result = report_elsewhere(program, activity, chip, samples, progress)
-    if html is not None:
-        write_whole(html, to_html(result).encode())
+    result = report_elsewhere(program, work, chip, progress)
+    write_all({path: render_report(form, result) for form, path in wanted.items()})
     return result
 
 
@@ -195,22 +187,52 @@ def compare(
     profiles: list[str],
     *,
     input_file: Path | None = None,
+    labels_file: Path | None = None,
     limit: int | None = None,
+    files: Mapping[str, Path | None] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Every program on every profile (its own, where none is given)."""
+    """Every program on every profile (its own, where none is given), also as ``files`` like those of ``report``.
+
+    A column that fails has its sentence in place of numbers; the first one is raised where all fail, unless they are
+    networks that a chip cannot hold, which is an answer.
+    """
+    wanted = _wanted(files)
     chips = [load_profile(name) for name in profiles]
-    reports = []
-    for folder in folders:
-        program = Program.load(folder)
-        activity, samples = _activity(folder, program, input_file, limit, progress)
-        for chip in chips or [program.profile]:
-            try:
-                reports.append(report_elsewhere(program, activity, chip, samples, progress))
-            except (CapacityError, GraphError) as error:
-                # a chip that cannot hold the network shows why in place of numbers
-                reports.append({**_UNKNOWN, **side_by_side.refused(program.name, chip.name, error)})
-    return {"reports": reports, **side_by_side.compare(reports)}
+    programs = [Program.load(folder) for folder in folders]
+    reports: list[Report] = []
+    failures: list[NeurocompileError] = []
+    for folder, program in zip(folders, programs, strict=True):
+        columns, errors = _columns(folder, program, chips, input_file, labels_file, limit, progress)
+        reports += [{**column, "folder": str(folder)} for column in columns]
+        failures += errors
+    if len(failures) == len(reports) and not any(isinstance(error, CapacityError | GraphError) for error in failures):
+        raise failures[0]
+    result = {"reports": reports, **side_by_side.compare(reports)}
+    write_all({path: render_comparison(form, result) for form, path in wanted.items()})
+    return result
+
+
+def _columns(
+    folder: Path,
+    program: Program,
+    chips: Sequence[Profile],
+    input_file: Path | None,
+    labels_file: Path | None,
+    limit: int | None,
+    progress: Progress | None,
+) -> tuple[list[Report], list[NeurocompileError]]:
+    """One program's reports, and the errors of those that are refusals."""
+    reports, errors = [], []
+    work: Work | None = None
+    for chip in chips or [program.profile]:
+        try:
+            work = work or _work(folder, program, input_file, labels_file, limit, progress)
+            reports.append(report_elsewhere(program, work, chip, progress))
+        except NeurocompileError as error:
+            reports.append(side_by_side.refused(program.name, chip.name, error, program.integer.timesteps))
+            errors.append(error)
+    return reports, errors
 
 
 def inspect(folder: Path, stage: str) -> dict[str, Any]:
@@ -228,12 +250,12 @@ def export(folder: Path, format_name: str, *, out: Path | None = None, force: bo
     if out is None:
         whole = folder.resolve()
         out = folder.parent / f"{whole.name}{chosen.suffix}"
-    _check_place(out)
+    check_place(out)
     if out.exists() and not force:
         raise InputError(f"{out} exists; give --force to replace it, or choose another --out")
     write = chosen.writer()
     program = Program.load(folder)
-    with _whole_path(out) as unfinished:
+    with whole_path(out) as unfinished:
         notes = write(program, unfinished)
     return {
         "program": str(folder),
@@ -245,9 +267,51 @@ def export(folder: Path, format_name: str, *, out: Path | None = None, force: bo
 
 
 def profiles(name: str | None) -> dict[str, Any]:
+    """All shipped profiles, or one, as plain data."""
     names = list_profiles() if name is None else [name]
     loaded = [load_profile(each) for each in names]
     return {"profiles": [profile_to_dict(each) for each in loaded]}
+
+
+def check_profile(name_or_path: str) -> dict[str, Any]:
+    """Every fault of a profile file, a sentence each; where there is none, what reports will find missing in it."""
+    path = find_profile(name_or_path)
+    faults = profile_faults(path)
+    result: dict[str, Any] = {"file": str(path), "ok": not faults, "faults": list(faults)}
+    if not faults:
+        profile = load_profile(path)
+        result |= {"name": profile.name, "notes": list(profile.notes), **asdict(review(profile))}
+    return result
+
+
+def diff_profiles(a: str, b: str) -> dict[str, Any]:
+    """The keys at which two profiles differ; a number comes with unit, basis and source."""
+    first, second = load_profile(a), load_profile(b)
+    rows = [
+        {"key": each.key, "a": _plain_leaf(each.a), "b": _plain_leaf(each.b)} for each in differences(first, second)
+    ]
+    return {"a": first.name, "b": second.name, "differences": rows}
+
+
+def _plain_leaf(leaf: object) -> object:
+    if isinstance(leaf, Quantity):
+        return leaf.model_dump(exclude={"note"})
+    return list(leaf) if isinstance(leaf, tuple) else leaf
+
+
+def profile_schema(out: Path | None, *, force: bool = False) -> dict[str, Any]:
+    """The JSON Schema of profiles, written to ``out`` where one is given."""
+    schema = json_schema()
+    if out is not None:
+        if out.exists() and not force:
+            raise InputError(f"{out} exists; give --force to replace it, or choose another --out")
+        write_whole(out, schema_text(schema).encode())
+    return schema
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """As it is written to files."""
+    return json.dumps(schema, indent=1) + "\n"
 
 
 def targets(name: str | None) -> dict[str, Any]:
@@ -261,28 +325,38 @@ def make_report(program: Program, activity: Activity) -> Report:
     return {**report_data(program.mapped, program.mapping, activity, program.profile), "conversion": conversion}
 
 
-def report_elsewhere(
-    program: Program,
-    activity: Activity,
-    chip: Profile,
-    samples: Samples | None = None,
-    progress: Progress | None = None,
-) -> Report:
+@dataclass(frozen=True)
+class Work:
+    """What a program did, and the samples and labels that it did it with where they are known."""
+
+    activity: Activity
+    samples: Samples | None = None
+    labels: Array | None = None
+
+
+def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Progress | None = None) -> Report:
     """The report of the same network compiled for ``chip``; CapacityError or GraphError where it cannot be.
 
-    Its spikes are counted anew where ``samples`` are given; else they are those of ``program``, which the report says.
+    Its spikes are counted anew where the samples are known; else they are those of ``program``, which the report says,
+    and where other widths may change its outputs, its accuracy is unknown.
     """
+    activity = work.activity
     if chip == program.profile:
         return make_report(program, activity)
     other = driver.retarget(program, chip)
-    if samples is not None:
-        activity = driver.run(other, samples, data=activity.data, per_sample=True, progress=progress).activity
-    result = make_report(other, activity)
-    if samples is None and other.integer.hash != program.integer.hash:
-        note = (
-            f"Spikes were counted with {program.profile.name}'s widths; give --input to count them with {chip.name}'s."
+    if work.samples is not None:
+        ran = driver.run(
+            other, work.samples, labels=work.labels, data=activity.data, per_sample=True, progress=progress
         )
-        result["notes"].append(note)
+        return make_report(other, ran.activity)
+    if other.integer.hash == program.integer.hash:
+        return make_report(other, activity)
+    result = make_report(other, dataclasses.replace(activity, correct=None))
+    labels = " and --labels" if activity.correct is not None else ""
+    result["notes"].append(
+        f"Spikes were counted with {program.profile.name}'s widths; give --input{labels} to count them with "
+        f"{chip.name}'s."
+    )
     return result
 
 
@@ -307,40 +381,16 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
     write_report(folder, program, driver.run(program, few, data=data, per_sample=True, progress=progress).activity)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    with whole_file(path) as file:
-        file.write(content)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which gets its name when the block ends and is gone where that fails."""
-    with _whole_path(path) as unfinished, unfinished.open("xb") as file:
-        yield file
-
-
-@contextlib.contextmanager
-def _whole_path(path: Path) -> Iterator[Path]:
-    """Where to write a file, which gets its name when the block ends and is gone where that fails."""
-    _check_place(path)
-    temporary = path.with_name(f".neurocompile-{secrets.token_hex(8)}")
-    with name_errors(path):
-        try:
-            yield temporary
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _check_place(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: folder {path.parent} does not exist; create it first")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of a file in it")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: nothing can be written in {path.parent}; choose another place")
+def _wanted(files: Mapping[str, Path | None] | None) -> dict[str, Path]:
+    """The files to write; InputError where one cannot be written, before anything is computed."""
+    wanted = {form: path for form, path in (files or {}).items() if path is not None}
+    seen: dict[Path, str] = {}
+    for form, path in wanted.items():
+        check_place(path)
+        other = seen.setdefault(path.resolve(), form)
+        if other != form:
+            raise InputError(f"--{other} and --{form} are both {path}; give each a file of its own")
+    return wanted
 
 
 def _samples(
@@ -369,16 +419,25 @@ def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Samples:
     return samples
 
 
-def _activity(
-    folder: Path, program: Program, input_file: Path | None, limit: int | None, progress: Progress | None
-) -> tuple[Activity, Samples | None]:
-    """What the program does with ``input_file`` (with its calibration samples, where only ``limit`` is given), and
-    those samples; or what it did in its last run, where neither is given."""
-    if input_file is None and limit is None:
+def _work(
+    folder: Path,
+    program: Program,
+    input_file: Path | None,
+    labels_file: Path | None,
+    limit: int | None,
+    progress: Progress | None,
+) -> Work:
+    """What the program does with ``input_file`` (with its calibration samples, where only ``limit`` is given), or what
+    it did in its last run, where neither is given."""
+    if input_file is None and limit is None and labels_file is None:
         if not (folder / "activity.json").is_file():
             raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
         activity = Activity.load(folder)
         activity.check(program.integer)
-        return activity, None
-    samples, _, data = _samples(program, input_file, None, limit)
-    return driver.run(program, samples, data=data, per_sample=True, progress=progress).activity, samples
+        return Work(activity)
+    samples, labels, data = _samples(program, input_file, labels_file, limit)
+    return Work(
+        driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress).activity,
+        samples,
+        labels,
+    )

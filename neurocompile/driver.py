@@ -224,7 +224,7 @@ def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numeri
         state_bits=chip.state_bits.count,
         fraction_bits=chip.fraction_bits.count,
         fraction_bits_fixed=chip.fraction_bits_fixed,
-        decay_bits=chip.decay_bits.count,
+        decay_bits=max(1, chip.decay_bits.count),  # a chip without leaks has refused them
         threshold_bits=chip.threshold_range[1].bit_length() + 1,
         threshold_step_bits=chip.threshold_step_bits.count,
         bias_bits=chip.bias_bits.count,
@@ -353,12 +353,13 @@ def run(
     if counter is not None:
         activity = dataclasses.replace(activity, each=counter.result())
     whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
+    activity = dataclasses.replace(activity, correct=correct(Trace(whole, {}), labels))
     return Run(
         backend=engine.name,
         outputs=whole,
         activity=activity,
         seconds=seconds,
-        accuracy=accuracy(Trace(whole, {}), labels),
+        accuracy=activity.accuracy,
         spikes=sum(int(activity.events[name].sum()) for name in graph.of_kind(*SPIKING)),
         saturated=clipped,
         spike_hash=spikes.hexdigest(),
@@ -394,12 +395,18 @@ def as_samples(values: Any) -> Samples:
     return samples if isinstance(values, Samples) and not hasattr(values, "detach") else as_array(values)
 
 
-def accuracy(trace: Trace, labels: Array | None) -> float | None:
-    """The share of samples whose largest output is that of their label; None without labels."""
+def correct(trace: Trace, labels: Array | None) -> int | None:
+    """How many samples have the largest output at their label; None without labels."""
     if labels is None:
         return None
     (scores, *_) = trace.outputs.values()
-    return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
+    return int((scores.reshape(len(scores), -1).argmax(axis=1) == labels).sum())
+
+
+def accuracy(trace: Trace, labels: Array | None) -> float | None:
+    """The share of samples whose largest output is that of their label; None without labels."""
+    right = correct(trace, labels)
+    return None if labels is None or right is None else right / len(labels)
 
 
 def check_labels(graph: Graph, samples: Samples, labels: Array | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,14 @@ from rich.table import Table
 
 from neurocompile.console import stderr, stdout
 from neurocompile.errors import InputError
+from neurocompile.hardware import Profile, Quantity, leaves
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.text import to_text
-from neurocompile.reports.compare import print_comparison
+from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.conversion import said
 from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
+from neurocompile.reports.wording import percent
 
 
 class PassWatcher:
@@ -60,10 +63,6 @@ def text(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
 
 
 def show_build(result: dict[str, Any]) -> None:
@@ -128,7 +127,7 @@ def show_report(result: dict[str, Any]) -> None:
 
 
 def show_compare(result: dict[str, Any]) -> None:
-    print_comparison(result["reports"], stdout)
+    print_comparison(result, stdout)
 
 
 def show_graph(result: dict[str, Any]) -> None:
@@ -143,16 +142,67 @@ def show_export(result: dict[str, Any]) -> None:
 
 
 def show_profiles(result: dict[str, Any]) -> None:
-    rows = []
-    for profile in result["profiles"]:
-        topology = profile["topology"]
-        cores = 1
-        if topology:
-            cores = int(
-                topology["tile_rows"]["value"] * topology["tile_columns"]["value"] * topology["cores_per_tile"]["value"]
-            )
-        rows.append((profile["name"], profile["title"], ", ".join(profile["neuron"]["resets"]), cores))
+    rows = [
+        (profile["name"], profile["title"], ", ".join(profile["neuron"]["resets"]), _cores(profile["topology"]))
+        for profile in result["profiles"]
+    ]
     _table("hardware profiles", ("name", "chip", "resets", "cores"), rows, words=3)
+
+
+def _cores(topology: dict[str, Any] | None) -> int:
+    if topology is None:
+        return 1
+    return math.prod(int(topology[key]["value"]) for key in ("tile_rows", "tile_columns", "cores_per_tile"))
+
+
+def show_profile(result: dict[str, Any]) -> None:
+    for plain in result["profiles"]:
+        profile = Profile.from_mapping(plain)
+        stdout.print(f"{profile.name}: {profile.title}", markup=False, soft_wrap=True)
+        _show_notes(profile.notes)
+        rows = [
+            (key, f"{leaf.value:,} {leaf.unit}", leaf.basis, leaf.source)
+            if isinstance(leaf, Quantity)
+            else (key, _leaf(leaf), "", "")
+            for key, leaf in leaves(profile)
+        ]
+        _table("facts", ("key", "value", "basis", "source"), rows, words=4)
+
+
+def show_profile_check(result: dict[str, Any]) -> None:
+    for fault in result["faults"]:
+        stdout.print(fault, markup=False, soft_wrap=True)
+    if not result["ok"]:
+        return
+    stdout.print(f"{result['file']}: well formed", markup=False, soft_wrap=True)
+    _show_notes(result["notes"])
+    counted = ", ".join(f"{count} {basis}" for basis, count in result["numbers"].items())
+    stdout.print(f"{sum(result['numbers'].values())} numbers: {counted}", markup=False, soft_wrap=True)
+    for need, keys in result["wanted"].items():
+        says = f"incomplete for networks that need {', '.join(keys)}" if keys else "complete"
+        stdout.print(f"{need.replace('_', ' ')}: {says}", markup=False, soft_wrap=True)
+
+
+def show_profile_diff(result: dict[str, Any]) -> None:
+    rows = [(each["key"], _leaf(each["a"]), _leaf(each["b"])) for each in result["differences"]]
+    if not rows:
+        stdout.print(f"{result['a']} and {result['b']} say the same", markup=False, soft_wrap=True)
+        return
+    _table("differences", ("key", result["a"], result["b"]), rows, words=3)
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        stdout.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+def _leaf(leaf: Any) -> str:
+    """A fact of a profile; a number with its unit and basis."""
+    if isinstance(leaf, dict):
+        return f"{leaf['value']:,} {leaf['unit']} ({leaf['basis']})"
+    if isinstance(leaf, list | tuple):
+        return ", ".join(map(text, leaf)) or "none"
+    return "null" if leaf is None else str(leaf) if isinstance(leaf, str) else text(leaf)
 
 
 def show_targets(result: dict[str, Any]) -> None:

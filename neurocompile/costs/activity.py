@@ -60,6 +60,7 @@ class _Header(BaseModel):
     active: list[str]
     each: list[str] = []
     chip: str = ""
+    correct: Annotated[int, Field(ge=0)] | None = None
     sha256: str
 
 
@@ -105,7 +106,8 @@ class Activity:
     within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
     own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
     sample has begun is dropped, and makes no update active.
-    ``data`` says what the samples were. ``each``: what each of them did, if that was counted.
+    ``data`` says what the samples were. ``correct``: how many got the class of their label; None without labels.
+    ``each``: what each of them did, if that was counted.
     """
 
     data: str
@@ -114,7 +116,13 @@ class Activity:
     events: Mapping[str, Array]
     bits: Mapping[str, Array]
     active: Mapping[str, Array]
+    correct: int | None = None
     each: EachSample | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of samples that got their label's class; None where there were no labels."""
+        return None if self.correct is None else self.correct / self.samples
 
     @classmethod
     def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data", watch: Watch | None = None) -> Activity:
@@ -157,6 +165,7 @@ class Activity:
                 kind: {name: array + getattr(other, kind)[name] for name, array in getattr(self, kind).items()}
                 for kind in _KINDS
             },
+            correct=None if self.correct is None or other.correct is None else self.correct + other.correct,
             each=self.each + other.each if self.each and other.each and self.each.chip == other.each.chip else None,
         )
 
@@ -203,6 +212,7 @@ class Activity:
             events=list(self.events),
             bits=list(self.bits),
             active=list(self.active),
+            correct=self.correct,
             each=list(self._arrays["each"]),
             chip=self.each.chip if self.each else "",
             sha256=hashlib.sha256(tensors).hexdigest(),
@@ -225,6 +235,9 @@ class Activity:
             raise InputError(f"{path} does not belong to {_JSON}; run the network again")
         if set(tensors) != {f"{kind}/{name}" for kind in names for name in names[kind]}:
             raise InputError(f"{path}: its arrays are not those that {_JSON} names; run the network again")
+        if header.correct is not None and header.correct > header.samples:
+            raise InputError(f"{folder / _JSON}: {header.correct} of {header.samples} samples got their class, which "
+                             "cannot be; run the network again")  # fmt: skip
         most = header.samples * header.timesteps
         for name, array in tensors.items():
             if name.startswith("each/"):
@@ -237,7 +250,7 @@ class Activity:
         arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in names}
         counters = arrays.pop("each")
         each = EachSample(header.chip, counters) if counters else None
-        return cls(header.data, header.samples, header.timesteps, **arrays, each=each)
+        return cls(header.data, header.samples, header.timesteps, **arrays, correct=header.correct, each=each)
 
 
 def _count(flags: Array) -> Array:

@@ -17,9 +17,11 @@ from neurocompile.hardware.profile import (
     Topology,
     json_schema,
     load_profile,
+    profile_faults,
     profile_to_dict,
 )
 from neurocompile.hardware.quantity import BASES, Basis, Quantity, weakest_basis
+from neurocompile.hardware.review import Difference, Review, costs, differences, in_cycles, leaves, review
 from neurocompile.hardware.target import Options, Target, load_target
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Basis",
     "Core",
     "Cost",
+    "Difference",
     "Events",
     "Host",
     "Level",
@@ -39,12 +42,19 @@ __all__ = [
     "Options",
     "Profile",
     "Quantity",
+    "Review",
     "SynapseFormat",
     "Target",
     "Topology",
+    "costs",
+    "differences",
+    "in_cycles",
     "json_schema",
+    "leaves",
     "load_profile",
     "load_target",
+    "profile_faults",
     "profile_to_dict",
+    "review",
     "weakest_basis",
 ]

@@ -221,13 +221,16 @@ class Core(Record):
 class Bank(Record):
     """Synapses of one kind that have prices of their own, such as those of a memory for input weights alone.
 
-    It holds the projections that come ``source`` (from encoders, from the population itself, or from others) and end in
-    neurons or readouts. A null event costs nothing; one left to ``Events`` is not in a bank at all.
+    It holds the projections that come ``source`` (from encoders, from the population itself, or from others), end in
+    neurons or readouts, and whose ``weights`` are stored so: in kernels that neurons share, in dense lists (all neurons
+    have a synapse from each source) or in sparse ones. A null event costs nothing; one left to ``Events`` is not in a
+    bank at all.
     """
 
     name: Text
     source: Literal["input", "itself", "others", "any"]
     target: Literal["neurons", "readouts", "any"]
+    weights: Literal["shared", "dense", "sparse", "any"] = "any"
     zeros: Literal["stored", "skipped"]  # whether a weight of zero takes a synaptic operation
     source_visit: Cost | None  # each source neuron, at every step, whether it fires or not
     message: Cost | None  # a source neuron that fires, beside ``Events.axon_in``
@@ -406,11 +409,19 @@ def load_profile(name_or_path: str | Path) -> Profile:
     return Profile.from_document(read_document(find_profile(name_or_path)))
 
 
+def profile_faults(path: Path) -> tuple[str, ...]:
+    """What is wrong with a profile file, a sentence each with file, line, key and remedy; none where all is well."""
+    try:
+        return Profile.faults(read_document(path))
+    except ProfileError as error:  # it is not the YAML that is read here
+        return (str(error),)
+
+
 def profile_to_dict(profile: Profile) -> dict[str, Any]:
     """Plain JSON data from which :meth:`Profile.from_mapping` makes an equal profile."""
     return profile.model_dump(mode="json")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a profile file."""
-    return Profile.model_json_schema()
+    """The JSON schema of a profile file, for editors; the reader also refuses what a schema cannot say."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Profile.model_json_schema()}

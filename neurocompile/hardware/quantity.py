@@ -82,7 +82,14 @@ class Unit:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "description": f"a quantity in {self.name}, from {self.minimum} to {self.maximum}"}
+        number = {"minimum": self.minimum, "maximum": self.maximum}
+        if self.name in _COUNTED:
+            number["multipleOf"] = 1
+        return {
+            **handler(schema),
+            "description": f"a quantity in {self.name}, from {self.minimum} to {self.maximum}",
+            "properties": {"unit": {"const": self.name}, "value": number},  # null has none
+        }
 
 
 # Nullable: a null says "unknown".

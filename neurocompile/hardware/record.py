@@ -53,9 +53,16 @@ class Record(BaseModel):
         try:
             return cls.model_validate(document.data)
         except ValidationError as error:
-            faults = [_fault(details) for details in error.errors(include_url=False)]
-            path, sentence = min(faults, key=lambda fault: document.lines.get(fault[0], 0))
-            raise ProfileError(f"{document.place(path)}: {sentence}") from error
+            raise ProfileError(_faults(error, document)[0]) from error
+
+    @classmethod
+    def faults(cls, document: Document) -> tuple[str, ...]:
+        """What :meth:`from_document` would refuse, a sentence each; more may show when these are mended."""
+        try:
+            cls.model_validate(document.data)
+        except ValidationError as error:
+            return _faults(error, document)
+        return ()
 
 
 def refusal(problem: str, remedy: str, key: str | None = None) -> PydanticCustomError:
@@ -67,6 +74,12 @@ def shown(value: object) -> str:
     """A value as an error shows it: short whatever its size."""
     text = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list | tuple) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _faults(error: ValidationError, document: Document) -> tuple[str, ...]:
+    faults = [_fault(details) for details in error.errors(include_url=False)]
+    faults.sort(key=lambda fault: document.lines.get(fault[0], 0))
+    return tuple(dict.fromkeys(f"{document.place(path)}: {sentence}" for path, sentence in faults))
 
 
 def _fault(details: ErrorDetails) -> tuple[KeyPath, str]:

@@ -58,6 +58,8 @@ _RESET_NEEDS = {
 
 def _check_model(name: str, soma: Soma, timesteps: int, profile: Profile) -> None:
     """A readout never fires, a Threshold keeps nothing, and at T = 1 nothing follows a reset."""
+    if isinstance(soma, Neuron | Readout):
+        _check_state(name, soma, profile)
     if isinstance(soma, Readout):
         return
     if isinstance(soma, Neuron | Threshold):
@@ -111,6 +113,26 @@ def _check_model(name: str, soma: Soma, timesteps: int, profile: Profile) -> Non
             profile,
             "cannot hold a neuron back",
             "train without single_spike, or choose a chip that has it, such as loihi2",
+        )
+
+
+def _check_state(name: str, soma: Neuron | Readout, profile: Profile) -> None:
+    """What a state needs that some chips do not have at all, at any width."""
+    if _decays(soma) and not profile.numerics.decay_bits.count:
+        raise _refusal(
+            name,
+            "its states decay",
+            profile,
+            "has no leak that takes off a share",
+            "train integrate-and-fire neurons (leak=1, no current_leak), or choose a chip with leaks, such as loihi2",
+        )
+    if soma.bias.any() and not profile.numerics.bias_bits.count:
+        raise _refusal(
+            name,
+            "it has a bias",
+            profile,
+            "has none",
+            "train without bias, or choose a chip that has it, such as loihi2",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neurocompile.errors import CapacityError
@@ -12,11 +12,15 @@ from neurocompile.hardware.quantity import Quantity
 
 @dataclass(frozen=True)
 class CoreLimit:
-    """A limit of one core: the need's name, what it counts, and what helps where a single neuron is too much."""
+    """A limit of one core: the need's name, what it counts, and what helps where a single neuron is too much.
+
+    ``summed``: whether pieces that share a core add up; of the others the largest counts.
+    """
 
     name: str
     noun: str
     remedy: str
+    summed: bool = True
 
 
 CORE_LIMITS = (
@@ -38,11 +42,12 @@ CORE_LIMITS = (
         "words of synaptic memory",
         "lower --bits, give the layer fewer inputs, or choose a chip with more synaptic memory",
     ),
-    CoreLimit("words_per_axon", "words in one axon's list", "lower --bits or use a smaller kernel"),
+    CoreLimit("words_per_axon", "words in one axon's list", "lower --bits or use a smaller kernel", summed=False),
     CoreLimit(
         "fan_in",
         "synapses into one neuron",
         "give the layer fewer inputs (fewer channels, a smaller kernel or groups) or choose a chip with more fan-in",
+        summed=False,
     ),
     CoreLimit("thresholds", "thresholds", "choose a chip with more thresholds per core"),
 )
@@ -57,6 +62,18 @@ def core_limits(profile: Profile) -> dict[str, int]:
     }
     quantities["words_per_axon"] = profile.synapses.max_words_per_axon
     return {name: quantity.count for name, quantity in quantities.items() if quantity is not None}
+
+
+def joint_needs(pieces: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """What pieces with these needs take of the core that they share.
+
+    Sums are upper bounds: a source neuron that reaches two of the pieces, a threshold that two of them have, and a
+    neuron that reaches two pieces on another core are counted twice, though one axon or entry does.
+    """
+    needs = list(pieces)
+    return {
+        each.name: (sum if each.summed else max)(piece.get(each.name, 0) for piece in needs) for each in CORE_LIMITS
+    }
 
 
 def cut_refusal(population: str, needs: Mapping[str, int], profile: Profile) -> CapacityError:

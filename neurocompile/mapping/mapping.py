@@ -12,6 +12,7 @@ from neurocompile.errors import InputError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.populations import Population, populations
+from neurocompile.mapping.limits import CORE_LIMITS, core_limits, joint_needs
 from neurocompile.mapping.synapses import Box, box_index, box_size
 
 
@@ -55,6 +56,13 @@ class Mapping:
         """The slices of one population."""
         return tuple(each for each in self.slices if each.population == population)
 
+    def by_core(self) -> dict[int, tuple[CoreSlice, ...]]:
+        """The slices of each core that has any, cores in the order of their first slices."""
+        cores: dict[int, list[CoreSlice]] = {}
+        for each in self.slices:
+            cores.setdefault(each.core, []).append(each)
+        return {core: tuple(slices) for core, slices in cores.items()}
+
     def to_plain(self) -> dict[str, Any]:
         """JSON data from which :meth:`from_plain` makes an equal mapping."""
         slices = [
@@ -79,7 +87,7 @@ class Mapping:
         return cls(name, tuple(_slice(entry, f"mapping.slices[{index}]") for index, entry in enumerate(slices)))
 
     def check(self, graph: Graph, profile: Profile) -> None:
-        """InputError unless the slices cover each population of ``graph`` exactly once and lie on cores of the chip."""
+        """InputError unless the slices cover each population of ``graph`` exactly once and fit the chip's cores."""
         if self.profile_name != profile.name:
             raise InputError(
                 f"mapping: made for {self.profile_name}, read with {profile.name}; build the program again"
@@ -91,10 +99,10 @@ class Mapping:
                     f"mapping.slices[{index}]: {each.population!r} is no population; build the program again"
                 )
             _check_core(each, f"mapping.slices[{index}]", profile)
-        if profile.topology is not None and self.cores < len(self.slices):
-            raise InputError(f"mapping: {len(self.slices)} slices lie on {self.cores} cores; build the program again")
         for population in known.values():
             _check_cover(population, self.of(population.name))
+        for core, slices in self.by_core().items():
+            _check_limits(core, slices, profile)
 
 
 def _check_core(each: CoreSlice, where: str, profile: Profile) -> None:
@@ -106,6 +114,17 @@ def _check_core(each: CoreSlice, where: str, profile: Profile) -> None:
             f"{where}: core {each.core} on tile {each.tile} is not one of {profile.name}'s {cores} cores of {per_tile} "
             "per tile; build the program again"
         )
+
+
+def _check_limits(core: int, slices: tuple[CoreSlice, ...], profile: Profile) -> None:
+    needs = joint_needs(each.needs | {"neurons": each.neurons} for each in slices)
+    limits = core_limits(profile)
+    for limit in CORE_LIMITS:
+        if limit.name in limits and needs[limit.name] > limits[limit.name]:
+            raise InputError(
+                f"mapping: core {core} holds {needs[limit.name]:,} {limit.noun}, limit {limits[limit.name]:,} "
+                f"({profile.name}); build the program again"
+            )
 
 
 def _check_cover(population: Population, slices: tuple[CoreSlice, ...]) -> None:
@@ -153,8 +172,9 @@ def _slice(entry: object, where: str) -> CoreSlice:
             raise _damaged(f"{where}.{key}", "a whole number from 0")
     if not isinstance(box, list) or not box or not all(_is_span(span) for span in box):
         raise _damaged(f"{where}.box", "a list of ranges [start, stop] with 0 <= start < stop")
-    if not isinstance(needs, Map) or not all(isinstance(key, str) and _is_count(need) for key, need in needs.items()):
-        raise _damaged(f"{where}.needs", "a mapping from names to whole numbers from 0")
+    needs = _fields(needs, tuple(limit.name for limit in CORE_LIMITS), f"{where}.needs")
+    if not all(map(_is_count, needs.values())):
+        raise _damaged(f"{where}.needs", "whole numbers from 0")
     spans = tuple((start, stop) for start, stop in box)
     return CoreSlice(population, spans, fields["core"], fields["tile"], dict(needs))
 

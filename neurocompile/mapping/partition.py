@@ -16,7 +16,7 @@ import numpy as np
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Neuron, Threshold, per_channel
-from neurocompile.ir.populations import Population, populations
+from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
 from neurocompile.mapping.limits import core_limits, cut_refusal
 from neurocompile.mapping.synapses import Box, box_index, box_size, full_box
@@ -34,7 +34,8 @@ class Piece:
 def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
     """Pieces in topological order, each within every limit of a core; CapacityError where one neuron is too much.
 
-    An out-axon is counted per source neuron, projection and destination piece. What leaves the chip counts none.
+    A neuron that fires sends one message to each piece where it has synapses, whatever the number of projections: that
+    is one out-axon here and one in-axon there, or one per bit plane. What leaves the chip counts no out-axon.
     """
     everyone = populations(graph)
     recurrent = any(projection.recurrent for population in everyone for projection in population.projections)
@@ -43,7 +44,9 @@ def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
         before = dict(boxes)
         pieces: list[Piece] = []
         for population in reversed(everyone):
-            planes = tuple(synapses.bit_planes(graph.node(each.source), profile) for each in population.projections)
+            planes = {
+                each.source: synapses.bit_planes(graph.node(each.source), profile) for each in population.projections
+            }
             cut = _Cut(population, planes, _out_axons(population, everyone, boxes), profile)
             own = [piece for box in boxes[population.name] for piece in cut.pieces(box)]
             boxes[population.name] = [piece.box for piece in own]
@@ -53,20 +56,23 @@ def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
 
 
 def _out_axons(source: Population, everyone: tuple[Population, ...], boxes: dict[str, list[Box]]) -> Array:
-    """int64 over the population: how many boxes each neuron's spikes reach, through all projections."""
+    """int64 over the population: how many boxes each neuron's spikes reach."""
     axons: Array = np.zeros(source.shape, np.int64)
     for target in everyone:
-        for projection in target.projections:
-            if projection.source == source.name:
-                for box in boxes[target.name]:
-                    axons += synapses.fan_out(projection, box) > 0
+        if projections := _from(source.name, target):
+            for box in boxes[target.name]:
+                axons += synapses.reached(projections, box)
     return axons
 
 
-class _Cut:
-    """One population being cut. ``planes``: bit planes of each projection; ``out_axons``: of each neuron."""
+def _from(source: str, target: Population) -> list[Projection]:
+    return [projection for projection in target.projections if projection.source == source]
 
-    def __init__(self, population: Population, planes: tuple[int, ...], out_axons: Array, profile: Profile) -> None:
+
+class _Cut:
+    """One population being cut. ``planes``: bit planes of each source; ``out_axons``: of each neuron."""
+
+    def __init__(self, population: Population, planes: dict[str, int], out_axons: Array, profile: Profile) -> None:
         self.population, self.planes, self.out_axons, self.profile = population, planes, out_axons, profile
         self.limits = core_limits(profile)
         self.needs = functools.cache(self._needs)
@@ -88,23 +94,25 @@ class _Cut:
         return max((needs[name] / limit for name, limit in self.limits.items()), default=0.0)
 
     def _needs(self, box: Box) -> dict[str, int]:
-        projections = self.population.projections
         axons = words = longest = 0
-        for projection, planes in zip(projections, self.planes, strict=True):
-            bits = synapses.entry_bits(projection)
-            axons += planes * synapses.axons_in(projection, box)
-            for size, count in synapses.lists(projection, box, self.profile).items():
-                list_words = self.profile.synapses.axon_words(size, bits)
-                words += planes * count * list_words
-                longest = max(longest, list_words)
-        inflow = sum(synapses.fan_in(each, box) * planes for each, planes in zip(projections, self.planes, strict=True))
+        inflow: Array = np.zeros([stop - start for start, stop in box], np.int64)
+        for source, planes in self.planes.items():
+            projections = _from(source, self.population)
+            axons += planes * synapses.axons_in(projections, box)
+            for projection in projections:
+                bits = synapses.entry_bits(projection)
+                for size, count in synapses.lists(projection, box, self.profile).items():
+                    list_words = self.profile.synapses.axon_words(size, bits)
+                    words += planes * count * list_words
+                    longest = max(longest, list_words)
+                inflow += planes * synapses.fan_in(projection, box)
         return {
             "neurons": box_size(box),
             "axons_in": axons,
             "axons_out": int(self.out_axons[box_index(box)].sum()),
             "synaptic_memory_words": words,
             "words_per_axon": longest,
-            "fan_in": int(np.max(inflow)),
+            "fan_in": int(inflow.max()),
             "thresholds": self._thresholds(box),
         }
 

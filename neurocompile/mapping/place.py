@@ -1,12 +1,20 @@
-"""Where the pieces go: in topological order onto cores 0, 1, 2, … so that neighbours in the network are near."""
+"""Where the pieces go: in topological order onto cores 0, 1, 2, … so that neighbours in the network are near.
+
+Each piece has a core of its own where the chip has so many. Where it has too few, the first pieces share cores, each
+on the first core that has room for it, until there is a core for each of the rest.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from neurocompile.errors import CapacityError
 from neurocompile.hardware.profile import Profile
+from neurocompile.ir.nodes import Array
+from neurocompile.mapping.limits import CORE_LIMITS, core_limits
 from neurocompile.mapping.mapping import CoreSlice
 from neurocompile.mapping.partition import Piece
 
@@ -14,27 +22,60 @@ _NAMED = 3  # how many of the largest populations an error lists
 
 
 def place(pieces: Sequence[Piece], profile: Profile) -> tuple[CoreSlice, ...]:
-    """A core of its own for each piece, in the order given; CapacityError where the chip has too few.
+    """Each piece, in the order given, on its core; CapacityError where they are too many even if they share cores.
 
     A profile without topology is one core, which holds them all.
     """
     topology = profile.topology
     if topology is None:
         return tuple(CoreSlice(piece.population, piece.box, 0, 0, piece.needs) for piece in pieces)
-    if len(pieces) > topology.cores:
-        raise _too_many(pieces, topology.cores, profile)
+    cores = _cores(pieces, min(topology.cores, len(pieces)), profile)
+    if cores is None:
+        raise _too_many(pieces, profile)
     per_tile = topology.cores_per_tile.count
     return tuple(
-        CoreSlice(piece.population, piece.box, core, core // per_tile, piece.needs) for core, piece in enumerate(pieces)
+        CoreSlice(piece.population, piece.box, core, core // per_tile, piece.needs)
+        for piece, core in zip(pieces, cores, strict=True)
     )
 
 
-def _too_many(pieces: Sequence[Piece], cores: int, profile: Profile) -> CapacityError:
-    largest = Counter(piece.population for piece in pieces).most_common(_NAMED)
+def _cores(pieces: Sequence[Piece], most: int, profile: Profile, *, share: bool = False) -> list[int] | None:
+    """A core below ``most`` for each piece; None where one finds no room. ``share``: cores are never to spare.
+
+    What pieces take together is an upper bound (``limits.joint_needs``), so that no core is ever too full.
+    """
+    limits = core_limits(profile)
+    limit = np.array([limits.get(each.name, np.iinfo(np.int64).max) for each in CORE_LIMITS])
+    summed = np.array([each.summed for each in CORE_LIMITS])
+    held: Array = np.zeros((most, len(CORE_LIMITS)), np.int64)
+    placed: list[int] = []
+    used = 0  # cores from here on are empty
+    for index, piece in enumerate(pieces):
+        rest = len(pieces) - index
+        if not share and most - used >= rest:
+            return [*placed, *range(used, used + rest)]
+        needs = np.array([piece.needs[each.name] for each in CORE_LIMITS])
+        joint = np.where(summed, held[: used + 1] + needs, np.maximum(held[: used + 1], needs))
+        room = (joint <= limit).all(axis=1)
+        if not room.any():
+            return None
+        core = int(room.argmax())
+        held[core] = joint[core]
+        placed.append(core)
+        used = max(used, core + 1)
+    return placed
+
+
+def _too_many(pieces: Sequence[Piece], profile: Profile) -> CapacityError:
+    cores = _cores(pieces, len(pieces), profile, share=True)
+    assert cores is not None, "each piece fits a core by itself"
+    assert profile.topology is not None
+    taken = dict.fromkeys((piece.population, core) for piece, core in zip(pieces, cores, strict=True))
+    largest = Counter(population for population, _ in taken).most_common(_NAMED)
     listed = ", ".join(f"{population} {count:,}" for population, count in largest)
     return CapacityError(
-        f"the network needs {len(pieces):,} cores, limit {cores:,} ({profile.name}); most go to {listed}: make these "
-        "smaller, lower --bits, or choose a chip with more cores"
+        f"the network needs {max(cores) + 1:,} cores, limit {profile.topology.cores:,} ({profile.name}); most go to "
+        f"{listed}: make these smaller, lower --bits, or choose a chip with more cores"
     )
 
 

@@ -72,10 +72,18 @@ def fan_out(projection: Projection, box: Box) -> Array:
     return synapses.reshape(projection.source_shape)
 
 
-def axons_in(projection: Projection, box: Box) -> int:
-    """Source neurons with at least one synapse into ``box``."""
-    geometry = _geometry(projection)
-    counts = _tally([geometry.reach(region) for region in geometry.regions(box)])
+def reached(projections: Sequence[Projection], box: Box) -> Array:
+    """bool over the source's shape: which have a synapse into ``box`` by any of ``projections``, all of one source."""
+    neurons: Array = np.logical_or.reduce([fan_out(projection, box) > 0 for projection in projections])
+    return neurons
+
+
+def axons_in(projections: Sequence[Projection], box: Box) -> int:
+    """Source neurons with a synapse into ``box`` by any of ``projections``, all of one source."""
+    geometries = [_geometry(projection) for projection in projections]
+    if len({geometry.source for geometry in geometries}) > 1:  # they see it in different shapes
+        return int(reached(projections, box).sum())
+    counts = _tally([geometry.reach(region) for geometry in geometries for region in geometry.regions(box)])
     return sum(counts.values())
 
 
@@ -113,6 +121,11 @@ def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
     sizes, which = np.unique(synapses, return_inverse=True)
     words = [profile.synapses.axon_words(int(size), entry_bits(projection)) for size in sizes]
     return np.array(words, np.int64)[which].reshape(synapses.shape)
+
+
+def shares_kernels(projection: Projection, profile: Profile) -> bool:
+    """Whether its weights are stored once per core for all positions."""
+    return _shares(_geometry(projection), profile)
 
 
 def entry_bits(projection: Projection) -> int:

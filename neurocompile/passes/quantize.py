@@ -78,7 +78,7 @@ class Numerics:
             ("threshold_bits", 8, 40),
             ("fraction_bits", 0, 13),
             ("threshold_step_bits", 0, 16),
-            ("decay_bits", 1, 13),
+            ("decay_bits", 1, 16),
             ("accumulator_bits", 8, 40),
         ):
             if not low <= getattr(self, name) <= high:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from neurocompile.ir.nodes import Array
 from neurocompile.reports.conversion import said
-from neurocompile.reports.wording import NOTHING, number
+from neurocompile.reports.wording import NOTHING, number, percent
 
 FORMAT = "neurocompile.drift/1"
 Report = dict[str, Any]
@@ -210,10 +210,6 @@ def conclusion(report: Report) -> str:
 # -------------------------------------------------------------------------------------------------------- in a terminal
 
 
-def percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{share:.2%}"
-
-
 _EXPLAINED = (
     "Same spikes: share of neuron-steps that are equal, float and integer; on float spikes: the same, where the layer "
     "is given what the float network sends, so that the rest is inherited. Rates: spikes per neuron and step."
@@ -230,8 +226,8 @@ def render(report: Report) -> Group:
     if report["layers"]:
         parts += [_layers(report), Text(_EXPLAINED, style="dim")]
     parts += [
-        *map(Text, _output_lines(report)),
-        *map(Text, _saturation_lines(report["saturation"])),
+        *map(Text, output_lines(report)),
+        *map(Text, saturation_lines(report["saturation"])),
     ]
     if report["depth"]:
         parts += [Text(), _depth(report)]
@@ -293,7 +289,7 @@ def _layers(report: Report) -> Group:
     return _titled(f"float against integer, {report['data']}", table)
 
 
-def _output_lines(report: Report) -> list[str]:
+def output_lines(report: Report) -> list[str]:
     return [
         f"output {row['name']}: mean size {number(row['mean_magnitude'])}, mean error {number(row['mean_error'])}, "
         f"on float spikes {number(row['mean_isolated_error'])}"
@@ -301,7 +297,7 @@ def _output_lines(report: Report) -> list[str]:
     ]
 
 
-def _saturation_lines(saturation: Report) -> list[str]:
+def saturation_lines(saturation: Report) -> list[str]:
     inputs, weights, states = saturation["inputs"], saturation["weights"], saturation["states"]
     return [
         f"clipped: {inputs['clipped']:,} of {inputs['values']:,} input values; {percent(weights['clipped_share'])} of "

@@ -1,75 +1,54 @@
-"""A report as one HTML file: no scripts, nothing from the network, light or dark as the reader has it."""
+"""A report as one HTML file that loads nothing: tabs of tables and drawings, light or dark as the reader has it."""
 
 from __future__ import annotations
 
-from jinja2 import Environment, StrictUndefined
+import math
+from collections.abc import Sequence
+from typing import Any
 
 from neurocompile.reports import summary
 from neurocompile.reports.data import Report
-from neurocompile.reports.terminal import LAYER_COLUMNS, layer_cells
+from neurocompile.reports.page import Page, Tab, render
+from neurocompile.reports.tabs.accuracy import accuracy_tab
+from neurocompile.reports.tabs.compared import compare_tab
+from neurocompile.reports.tabs.costs import energy_tab, layers_tab, summary_tab
+from neurocompile.reports.tabs.places import chip_tab, spikes_tab
+from neurocompile.reports.tabs.timing import latency_tab, timeline_tab
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --ink: #1b1f24; --page: #fff; --faint: #667; --line: #d8dce2; --bar: #4a7dc9;
-  --note: #fff5d6 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e7eb; --page: #15181c; --faint: #99a2ad; --line: #363c44;
-  --bar: #6d9be0; --note: #3a3216 } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 62rem;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin-top: 2rem }
-.notes { background: var(--note); padding: .6rem 1rem .6rem 2rem; border-radius: .4rem }
-.faint { color: var(--faint); margin-top: 0 } .wide { overflow-x: auto }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line);
-  text-align: left; vertical-align: top; font-weight: normal } thead th { color: var(--faint) }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap } .pre { white-space: pre }
-.bar { background: var(--bar); height: .7rem; min-width: 1px }
-</style>
-</head>
-<body>
-<ul class="notes">{% for note in report.notes %}<li>{{ note }}</li>{% endfor %}</ul>
-<h1>{{ title }}</h1>
-<p class="faint">{{ subtitle }}</p>
-{% for heading, rows in sections %}
-<h2>{{ heading }}</h2>
-<table>{% for name, value in rows %}<tr><th class="pre">{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
-{% endfor %}
-<h2>Layers</h2>
-<div class="wide"><table>
-<thead><tr>{% for column in columns %}<th{% if loop.index > 2 %} class="number"{% endif %}>{{ column }}</th>{% endfor %}
-<th>share of known energy</th></tr></thead>
-<tbody>
-{% for cells, share in layers %}<tr>{% for cell in cells %}<td{% if loop.index > 2 %} class="number"{% endif %}>
-{{- cell }}</td>{% endfor %}<td style="min-width: 8rem"><div class="bar" style="width: {{ share }}%"></div></td></tr>
-{% endfor %}</tbody>
-</table></div>
-</body>
-</html>
-"""
+#: what a report may lack, and where it comes from
+_ABSENT = {
+    "chip": "the chip's load and traffic (no run of the cycle engine)",
+    "timeline": "the timeline of the cores (no run of the cycle engine)",
+    "spikes": "the spike raster (no spikes were kept)",
+    "accuracy": "accuracy and drift (neurocompile verify finds them)",
+}
 
 
-def to_html(report: Report) -> str:
-    """The page of a report; every text from outside is escaped."""
-    known = sum(layer["known_energy_pj"] for layer in report["layers"])
-    layers = [
-        (layer_cells(layer), f"{100 * layer['known_energy_pj'] / known:.1f}" if known else "0")
-        for layer in report["layers"]
+def to_html(report: Report, others: Sequence[Report] = ()) -> str:
+    """The page of a report; ``others`` are compared with it. Every text from outside is escaped."""
+    report, *others = [_finite(each) for each in (report, *others)]
+    tabs = [
+        Tab("layers", "Layers", layers_tab(report)),
+        Tab("energy", "Energy", energy_tab(report)),
+        Tab("latency", "Latency", latency_tab(report)),
+        Tab("chip", "Chip", chip_tab(report)),
+        Tab("timeline", "Timeline", timeline_tab(report)),
+        Tab("spikes", "Spikes", spikes_tab(report)),
+        Tab("accuracy", "Accuracy", accuracy_tab(report)),
+        Tab("compare", "Compare", compare_tab([report, *others])),
     ]
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
-    return page.render(
-        report=report,
-        title=summary.title(report),
-        subtitle=summary.subtitle(report),
-        sections=[
-            ("Cost", summary.cost_rows(report)),
-            ("Work", summary.work_rows(report)),
-            ("Compared", summary.baseline_rows(report)),
-        ],
-        columns=LAYER_COLUMNS,
-        layers=layers,
-    )
+    absent = [_ABSENT[tab.name] for tab in tabs if not tab.blocks and tab.name in _ABSENT]
+    first = Tab("summary", "Summary", summary_tab(report, absent))
+    return render(Page(summary.title(report), summary.subtitle(report), [first, *(tab for tab in tabs if tab.blocks)]))
+
+
+def _finite(value: Any) -> Any:
+    """The same data, with None for what is no number: a page has one way to say that a number is not there."""
+    match value:
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

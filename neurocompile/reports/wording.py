@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-_ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
-_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+ENERGY_DELAYS = (
+    (1e21, "J·s"), (1e18, "mJ·s"), (1e15, "µJ·s"), (1e12, "nJ·s"), (1e9, "pJ·s"), (1e6, "pJ·ms"), (1e3, "pJ·µs"),
+    (1.0, "pJ·ns"),
+)  # fmt: skip
 NOTHING = "–"
 
 
 def energy(picojoules: float | None) -> str:
-    return _scaled(picojoules, _ENERGIES)
+    return _scaled(picojoules, ENERGIES)
 
 
 def duration(nanoseconds: float | None) -> str:
-    return _scaled(nanoseconds, _TIMES)
+    return _scaled(nanoseconds, TIMES)
+
+
+def energy_delay(picojoule_nanoseconds: float | None) -> str:
+    return _scaled(picojoule_nanoseconds, ENERGY_DELAYS)
+
+
+def time_in(unit: str) -> Callable[[float | None], str]:
+    """How times of the cycle engine are shown: in ns, or in cycles where a chip has no clock of its own."""
+    if unit == "ns":
+        return duration
+    return lambda value: NOTHING if value is None else f"{number(value)} {unit}"
+
+
+def spread(statistics: Mapping[str, float], show: Callable[[float | None], str]) -> str:
+    """Mean and standard deviation, least and most."""
+    mean, std, least, most = (show(statistics[name]) for name in ("mean", "std", "min", "max"))
+    return f"{mean} ± {std}, from {least} to {most}"
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.2%}"
+
+
+def plain(text: str) -> str:
+    """A text from outside on one line, which steers no terminal: what cannot be printed stands as its escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def number(value: float | None) -> str:

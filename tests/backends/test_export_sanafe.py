@@ -18,8 +18,9 @@ from hypothesis.strategies import DrawFn
 from neurocompile.backends.export import sanafe as writer
 from neurocompile.backends.export.sanafe import spike_trains, write_sanafe
 from neurocompile.backends.export.synapses import synapses
-from neurocompile.driver import compile_graph
+from neurocompile.driver import compile_graph, retarget
 from neurocompile.errors import CapacityError, GraphError
+from neurocompile.hardware import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
@@ -145,20 +146,24 @@ def test_generated_networks(case: tuple[Program, Array]) -> None:
 @given(programs())
 @settings(max_examples=30)
 def test_in_sanafe_itself(case: tuple[Program, Array]) -> None:
-    simulator = pytest.importorskip("sanafe", reason="pip install sanafe, to run the files in SANA-FE itself")
+    pytest.importorskip("sanafe", reason="pip install sanafe, to run the files in SANA-FE itself")
     program, sample = case
     with tempfile.TemporaryDirectory() as folder:
-        path = str(written(program, sample, Path(folder)))
-        chip = simulator.load_arch(path)
-        network = simulator.load_net(path, chip)
+        check(program, sample, *simulated(program, written(program, sample, Path(folder))))
+
+
+def simulated(program: Program, path: Path) -> tuple[list[set[Any]], Any]:
+    """The spikes and the potentials of each time step, by SANA-FE."""
+    import sanafe as simulator
+
+    chip = simulator.load_arch(str(path))
     board = simulator.SpikingChip(chip)
-    board.load(network)
+    board.load(simulator.load_net(str(path), chip))
     steps = program.integer.timesteps + program.phase_steps
     result = board.sim(steps, spike_trace=True, potential_trace=True)
     spikes = [{(each.group_name, each.neuron_offset) for each in fired} for fired in result["spike_trace"]]
-    probed = readouts(program)
-    trace = result["potential_trace"]
-    check(program, sample, spikes, lambda t, group, index: trace[t][probed.index((group, index))])
+    probed, trace = readouts(program), result["potential_trace"]
+    return spikes, lambda t, group, index: trace[t][probed.index((group, index))]
 
 
 def readouts(program: Program) -> list[tuple[str, int]]:
@@ -203,7 +208,7 @@ def test_the_notes_say_how_to_run_it(tmp_path: Path) -> None:
     assert "(features_1 1, features_1_2 2, n2 3)" in text
     assert "no sample came with the program, so en_coder is silent" in text
     assert "names of groups have no dots: en.coder is en_coder, features.1 is features_1_2, 2 is n2" in text
-    assert "static power is not in the file" in text
+    assert "SANA-FE has no static power, no ways within a tile, no sending that waits for receiving: its totals" in text
     assert not any("unknown" in note for note in notes)
     with_sample = replace(program, calibration=np.full((1, 1, 4, 4), 0.5, np.float32))
     assert "the spikes of en_coder are those of the first calibration sample" in write_sanafe(
@@ -264,6 +269,47 @@ def test_units_hold_so_many_neurons_and_no_more(tmp_path: Path) -> None:
     assert host["soma"][0]["name"] == "input[0..1023]"
 
 
+def on_one_core(graph: Graph) -> Program:
+    plain = profile_to_dict(load_profile("loihi2"))
+    for count in ("tile_rows", "tile_columns", "cores_per_tile"):
+        plain["topology"][count]["value"] = 1
+    return retarget(compiled(graph), Profile.from_mapping(plain))
+
+
+def test_populations_share_the_units_of_their_core(tmp_path: Path) -> None:
+    """700 neurons, 700 more behind them and 3 readouts, on the one core of a chip."""
+    nodes = [
+        ("input", Input(shape=(1, 10, 10)), ()),
+        ("encoder", DirectEncoder(), ("input",)),
+        ("conv", Conv2d(weight=quarters(7, 1, 1, 1)), ("encoder",)),
+        ("first", lif(0.75), ("conv",)),
+        ("again", Conv2d(weight=quarters(7, 7, 1, 1, seed=2)), ("first",)),
+        ("second", lif(0.5), ("again",)),
+        ("flatten", Flatten(), ("second",)),
+        ("linear", Linear(weight=quarters(3, 700, seed=3)), ("flatten",)),
+        ("readout", Readout(), ("linear",)),
+    ]
+    program = on_one_core(Graph("n", "traced", 3, nodes, ("readout",)))
+    sample = quarters(1, 10, 10, seed=4)
+    document = sanafe_files.read(written(program, sample, tmp_path))
+    where = sanafe_files.mappings(document)
+    assert where["first", 0] == ("0.0", "lif[0]")
+    assert [where["second", index][1] for index in (323, 324)] == ["lif[0]", "lif[1]"]
+    assert {where["readout", index] for index in range(3)} == {("0.0", "lif[1]")}
+    core, _host = document["architecture"]["tile"][0]["core"]
+    assert core["attributes"]["max_neurons_supported"] == 1403
+    spikes, potentials = sanafe_files.simulate(document, 3 + program.phase_steps)
+    check(program, sample, spikes, lambda t, group, index: potentials[t][group, index])
+
+
+def test_a_packed_program_in_sanafe_itself(tmp_path: Path) -> None:
+    pytest.importorskip("sanafe", reason="pip install sanafe, to run the files in SANA-FE itself")
+    program = on_one_core(small())
+    assert (len(program.mapping.slices), program.mapping.cores) == (3, 1)
+    sample = quarters(1, 4, 4, seed=5)
+    check(program, sample, *simulated(program, written(program, sample, tmp_path)))
+
+
 def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
     write_sanafe(compiled(small()), tmp_path / "x.yaml")
     architecture = sanafe_files.read(tmp_path / "x.yaml")["architecture"]
@@ -276,8 +322,11 @@ def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
     assert soma["energy_access_neuron"] == pytest.approx(52e-12)
     assert soma["energy_access_neuron"] + soma["energy_update_neuron"] == pytest.approx(81e-12)
     assert core["attributes"]["max_neurons_supported"] == 32
-    assert architecture["attributes"]["sync_model"] == "table"
-    assert architecture["attributes"]["latency_sync"].keys() >= {1}
+    # 113 ns for one tile; buffers are not known
+    assert (architecture["attributes"]["sync_model"], architecture["attributes"]["latency_sync"]) == (
+        "fixed", pytest.approx(113e-9),
+    )  # fmt: skip
+    assert architecture["attributes"]["link_buffer_size"] == 1 << 20
 
 
 def test_a_chip_without_a_mesh_and_with_unknown_numbers(tmp_path: Path) -> None:

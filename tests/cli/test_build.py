@@ -321,7 +321,7 @@ def test_calibration_takes_the_place_of_the_checkpoints_own(cli: Cli) -> None:
     ("target", "parts"),
     [
         ("loihi2", ("did you mean loihi2-sim", "reference")),
-        ("nothing-like-it", ("choose from loihi1-sim, loihi2-sim, reference",)),
+        ("nothing-like-it", ("choose from loihi1-sanafe, loihi1-sim, loihi2-sim, reference",)),
         ("none.yaml", ("none.yaml: no such target file",)),
     ],
 )

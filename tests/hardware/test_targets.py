@@ -29,6 +29,7 @@ def test_shipped_target_names_a_shipped_profile(name: str) -> None:
 def test_shipped_choices() -> None:
     choices = {name: (load_target(name).profile, load_target(name).backend) for name in list_targets()}
     assert choices == {
+        "loihi1-sanafe": ("loihi1-sanafe", "functional"),
         "loihi1-sim": ("loihi1-davies2018", "lava"),
         "loihi2-sim": ("loihi2", "lava"),
         "reference": ("cmos45-int32", "reference"),

@@ -185,6 +185,12 @@ def pairs(draw: st.DrawFn, low: int, high: int) -> tuple[int, int]:
 
 
 @st.composite
+def boxes(draw: st.DrawFn, shape: tuple[int, ...]) -> Box:
+    starts = [draw(st.integers(0, extent - 1)) for extent in shape]
+    return tuple((start, draw(st.integers(start + 1, extent))) for start, extent in zip(starts, shape, strict=True))
+
+
+@st.composite
 def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
     """A graph of one small random projection, and a random box of its soma."""
     groups = draw(st.sampled_from([1, 1, 2, 3]))
@@ -243,8 +249,4 @@ def projections(draw: st.DrawFn) -> tuple[Graph, Box]:
     if draw(st.integers(0, 2)) == 0:
         chain.append(PadChannels(before=draw(st.integers(0, 3)), after=draw(st.integers(0, 3))))
         now = chain[-1].output_shape(now)
-    box = []
-    for extent in now:
-        start = draw(st.integers(0, extent - 1))
-        box.append((start, draw(st.integers(start + 1, extent))))
-    return one_layer(shape, chain), tuple(box)
+    return one_layer(shape, chain), draw(boxes(now))

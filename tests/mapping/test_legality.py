@@ -265,7 +265,9 @@ def test_widths_of_states(what: str, key: str, fields: dict[str, Any]) -> None:
 def test_leaks_without_decay_need_no_width() -> None:
     none = a_profile(numerics={"decay_bits": quantity(0, "bits")})
     check_neurons(net(neuron()), none)
-    assert "its leaks have 12 bits, and loihi2 has 0" in refused(net(readout_with(leak=np.array(4000))), none)
+    assert "its states decay, and loihi2 has no leak that takes off a share" in refused(
+        net(readout_with(leak=np.array(4000))), none
+    )
 
 
 def readout_with(**fields: Any) -> Readout:
@@ -324,7 +326,7 @@ def test_biases_are_a_mantissa_and_an_exponent() -> None:
             "lower --bits, which lowers biases with the weights, or train without bias"
         )
     none = a_profile(numerics={"bias_bits": quantity(0, "bits")})
-    assert "it has a bias of 1 state units, and loihi2 has no bias" in refused(net(neuron(bias=np.array(1))), none)
+    assert "it has a bias, and loihi2 has none" in refused(net(neuron(bias=np.array(1))), none)
     check_neurons(net(neuron()), none)
     graded = threshold(spikes="graded", threshold=np.array(5), bias=np.array(1))
     assert "it has a bias of 1" in refused(net(graded), none)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_cases import LIMITS, a_profile, conv, dense, neuron, one_layer, readout, recurrent, residual
+from mapping_cases import LIMITS, a_profile, build, conv, dense, neuron, one_layer, readout, recurrent, residual
 from test_synapses import matrix_of, slow_lists, words
 
 from neurocompile.errors import CapacityError
 from neurocompile.hardware import Profile, load_profile
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import DirectEncoder, Flatten, Readout, SumPool2d
+from neurocompile.ir.nodes import Add, DirectEncoder, Flatten, Input, Readout, Scale, SumPool2d
 from neurocompile.ir.populations import populations
 from neurocompile.mapping.partition import Piece, partition
 
@@ -33,20 +33,23 @@ def recount(graph: Graph, pieces: tuple[Piece, ...], profile: Profile) -> list[d
     for piece in pieces:
         population = everyone[piece.population]
         rows = rows_of(piece.box, population.shape)
-        axons_in = axons_out = total = longest = 0
+        axons_out = total = longest = 0
+        sources: set[tuple[str, int]] = set()
         inflow = np.zeros(len(rows), np.int64)
         for projection in population.projections:
             matrix = matrix_of(projection)[rows]
-            axons_in += int((matrix.sum(axis=0) > 0).sum())
+            sources |= {(projection.source, int(neuron)) for neuron in np.flatnonzero(matrix.any(axis=0))}
             inflow += matrix.sum(axis=1)
             sizes, _ = slow_lists(projection, piece.box, population.shape, profile)
             total += sum(count * words(size) for size, count in sizes.items())
             longest = max(longest, *(words(size) for size in sizes))
         for other in pieces:
+            messages: set[int] = set()  # a neuron sends the piece one, by whatever projections
             for projection in everyone[other.population].projections:
                 if projection.source == piece.population:
                     block = matrix_of(projection)[rows_of(other.box, everyone[other.population].shape)]
-                    axons_out += int((block.sum(axis=0)[rows] > 0).sum())
+                    messages |= {row for row in rows if block[:, row].any()}
+            axons_out += len(messages)
         soma = population.soma
         thresholds = set()
         if not isinstance(soma, Readout):
@@ -56,7 +59,7 @@ def recount(graph: Graph, pieces: tuple[Piece, ...], profile: Profile) -> list[d
         counted.append(
             {
                 "neurons": len(rows),
-                "axons_in": axons_in,
+                "axons_in": len(sources),
                 "axons_out": axons_out,
                 "synaptic_memory_words": total,
                 "words_per_axon": longest,
@@ -133,6 +136,44 @@ def test_spikes_that_come_back_take_axons_too(limits: dict[str, int]) -> None:
     profile = a_profile(limits=limits)
     pieces = partition(recurrent(), profile)
     check(recurrent(), pieces, limits, profile)
+
+
+def test_a_neuron_sends_one_message_to_a_piece() -> None:
+    """Two projections of 16 neurons to the same 3: no more axons than one, but the memory and fan-in of both."""
+    both = build(
+        [
+            ("x", Input(shape=(2, 8)), ()),
+            ("code", DirectEncoder(scale=1.0, low=0, high=255), ("x",)),
+            ("scale", Scale(weight=np.array(3), weight_bits=8), ("code",)),
+            ("first", neuron(), ("scale",)),
+            ("flat", Flatten(), ("first",)),
+            ("a", dense(3, 16), ("flat",)),
+            ("b", dense(3, 16), ("flat",)),
+            ("sum", Add(), ("a", "b")),
+            ("out", readout(), ("sum",)),
+        ],
+        ("out",),
+    )
+    first, out = partition(both, a_profile(limits={}))
+    assert (first.needs["axons_out"], out.needs["axons_in"], out.needs["fan_in"]) == (16, 16, 32)
+    assert out.needs["synaptic_memory_words"] == 2 * 16 * words(3)
+
+
+def test_a_bit_plane_is_one_axon_for_all_projections() -> None:
+    """A value of 8 bits that a core needs for two projections enters it by 8 axons, not by 16."""
+    both = build(
+        [
+            ("x", Input(shape=(5,)), ()),
+            ("code", DirectEncoder(scale=1.0, low=0, high=255), ("x",)),
+            ("a", dense(3, 5), ("code",)),
+            ("b", dense(3, 5), ("code",)),
+            ("sum", Add(), ("a", "b")),
+            ("out", readout(), ("sum",)),
+        ],
+        ("out",),
+    )
+    (piece,) = partition(both, a_profile(base="loihi1-davies2018", limits={}))
+    assert (piece.needs["axons_in"], piece.needs["fan_in"]) == (5 * 8, 5 * 2 * 8)
 
 
 def test_a_loop_that_no_cut_can_fit_is_refused() -> None:

@@ -10,16 +10,33 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from mapping_cases import a_profile, conv, dense, one_layer, projection_of, projections, quantity, with_ones
+from hypothesis import strategies as st
+from mapping_cases import (
+    Triple,
+    a_profile,
+    boxes,
+    build,
+    conv,
+    dense,
+    one_layer,
+    projection_of,
+    projections,
+    quantity,
+    readout,
+    weights,
+    with_ones,
+)
 
 from neurocompile.errors import GraphError
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    Add,
     Conv2d,
     Delay,
     DirectEncoder,
     Flatten,
+    Input,
     Node,
     PadChannels,
     PoissonEncoder,
@@ -29,7 +46,7 @@ from neurocompile.ir.nodes import (
     Scale,
     SumPool2d,
 )
-from neurocompile.ir.populations import Projection
+from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping import synapses
 from neurocompile.mapping.synapses import Box
 
@@ -147,10 +164,50 @@ def test_fans_agree_with_the_explicit_matrix(case: tuple[Graph, Box]) -> None:
     assert out.dtype == np.int64
     assert out.shape == projection.source_shape
     assert out.ravel().tolist() == matrix.sum(axis=0).tolist()
-    assert synapses.axons_in(projection, box) == (matrix.sum(axis=0) > 0).sum()
+    assert synapses.axons_in([projection], box) == (matrix.sum(axis=0) > 0).sum()
     into = synapses.fan_in(projection, box)
     assert into.shape == tuple(stop - start for start, stop in box)
     assert into.ravel().tolist() == matrix.sum(axis=1).tolist()
+
+
+#: from (2, 6, 6) to (4, 6, 6), and then to the same values in one row
+SIDE_BY_SIDE: list[list[Node]] = [
+    [conv(4, 2)],
+    [conv(4, 2, 1)],
+    [conv(4, 2, groups=2)],
+    [conv(4, 2, padding=(2, 2), dilation=(2, 2))],
+    [conv(1, 2, 1), PadChannels(before=2, after=1)],
+    [Scale(weight=weights(2), weight_bits=8), PadChannels(before=1, after=1)],
+    [SumPool2d(kernel=(3, 3), stride=(1, 1), padding=(1, 1)), conv(4, 2, 1)],
+]
+IN_A_ROW: list[list[Node]] = [
+    [Flatten(), dense(20, 72), PadChannels(before=60, after=64)],
+    [Reshape(shape=(1, 12, 6)), conv(2, 1), Flatten()],
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_projections_of_one_source_share_its_axons(data: st.DataObject) -> None:
+    """Also where they see its neurons in different shapes."""
+    chains, in_a_row = SIDE_BY_SIDE, data.draw(st.booleans())
+    if in_a_row:
+        chains = [[*chain, Flatten()] for chain in SIDE_BY_SIDE if not isinstance(chain[-1], PadChannels)] + IN_A_ROW
+    triples: list[Triple] = [("x", Input(shape=(2, 6, 6)), ()), ("code", PoissonEncoder(), ("x",))]
+    ends = []
+    for chain in data.draw(st.permutations(chains))[: data.draw(st.integers(2, 3))]:
+        end = "code"
+        for node in chain:
+            triples.append((f"op{len(triples)}", node, (end,)))
+            end = triples[-1][0]
+        ends.append(end)
+    graph = build([*triples, ("sum", Add(), tuple(ends)), ("lif", readout(), ("sum",))], ("lif",))
+    (population,) = populations(graph)
+    box = data.draw(boxes(population.shape))
+    rows = targets(box, population.shape)
+    sources = np.any([matrix_of(each)[rows].any(axis=0) for each in population.projections], axis=0)
+    assert synapses.axons_in(population.projections, box) == sources.sum()
+    assert (synapses.reached(population.projections, box).ravel() == sources).all()
 
 
 @settings(max_examples=400, deadline=None)
@@ -193,7 +250,7 @@ def test_a_pooling_window_shares_its_list() -> None:
     pool = SumPool2d(kernel=(2, 2), stride=(2, 2))
     projection = projection_of(one_layer((3, 4, 4), [pool, Flatten(), dense(10, 12)]))
     assert synapses.lists(projection, ((0, 10),), PLAIN) == {10: 12}
-    assert synapses.axons_in(projection, ((0, 10),)) == 48
+    assert synapses.axons_in([projection], ((0, 10),)) == 48
     assert synapses.words_per_axon(projection, ((0, 10),), PLAIN).sum() == 48 * words(10)
 
 
@@ -263,4 +320,4 @@ def test_weights_without_a_width_are_refused() -> None:
 def test_a_source_of_two_axes_behind_a_flatten() -> None:
     projection = projection_of(one_layer((4, 5), [Flatten(), dense(3, 20)]))
     assert synapses.fan_out(projection, ((1, 3),)).tolist() == [[2] * 5] * 4
-    assert synapses.axons_in(projection, ((1, 3),)) == 20
+    assert synapses.axons_in([projection], ((1, 3),)) == 20

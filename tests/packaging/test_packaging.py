@@ -64,6 +64,8 @@ def test_wheel(built: Path, tmp_path: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"neurocompile", next(top for top in tops if top.endswith(".dist-info"))}
     assert "neurocompile/py.typed" in names
+    for name in ("page.html", "page.css", "page.js"):
+        assert f"neurocompile/reports/page/templates/{name}" in names
     for name in list_profiles():
         assert f"neurocompile/hw_profiles/{name}.yaml" in names
     for name in list_targets():

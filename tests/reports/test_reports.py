@@ -8,13 +8,14 @@ import re
 from typing import Any
 
 import pytest
-from costs_cases import activity, chip, cost, mapped, tiny
+from costs_cases import activity, chip, cost, mapped, quantity, tiny
 from rich.console import Console
 
 from neurocompile.errors import CapacityError
 from neurocompile.hardware import Profile, load_profile
 from neurocompile.mapping import map_graph
-from neurocompile.reports.compare import compare, print_comparison, refused, saved_accesses
+from neurocompile.reports.compare import compare, refused, saved_accesses
+from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.data import report_data
 from neurocompile.reports.html import to_html
 from neurocompile.reports.terminal import print_report
@@ -36,7 +37,7 @@ def text_of(report: Report) -> str:
 
 def comparison_of(*reports: Report) -> str:
     out = io.StringIO()
-    print_comparison(reports, Console(file=out, width=160))
+    print_comparison(compare(reports), Console(file=out, width=160))
     return out.getvalue()
 
 
@@ -68,6 +69,23 @@ def test_numbers_are_those_of_the_estimate() -> None:
     assert hidden["spikes_per_neuron"] == pytest.approx(1 / 3)
     assert (hidden["synaptic_ops"], hidden["energy_pj"]) == (6.0, 71.5)
     assert readout["energy_pj"] == 36.75
+
+
+def test_populations_on_one_core_use_it_together() -> None:
+    report = report_of(chip(topology__tile_columns=quantity(1, "tiles")))
+    assert (report["cores"], report["tiles"]) == (1, 1)
+    assert [layer["cores"] for layer in report["layers"]] == [1, 1]
+    assert report["utilisation"]["neurons"] == {
+        "largest": 5,
+        "limit": 8,
+        "share": 5 / 8,
+        "population": "hidden, readout",
+    }
+    apart = report_of(chip())
+    assert {
+        name: value for name, value in report["counters"].items() if "hops" not in name and name != "within_tile"
+    } == {name: value for name, value in apart["counters"].items() if "hops" not in name and name != "within_tile"}
+    assert report["counters"]["within_tile"] == apart["counters"]["hops_east_west"] == apart["counters"]["messages_out"]
 
 
 def test_layers_sum_to_the_whole() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from neurocompile.ir.nodes import Array
 
 Timing = Literal["exact", "fast"]
@@ -60,6 +58,7 @@ class CycleRun:
     profile: str
     timing: Timing
     unit: Unit
+    unit_ns: float | None  # nanoseconds of a unit; None where the clock's frequency is unknown
     samples: int
     timesteps: int
     depth: int
@@ -67,6 +66,7 @@ class CycleRun:
     fast_step_time: Array  # float64 (S,): the same by ``timing: fast``
     barrier: float
     overruns: int  # steps that lasted longer than the profile's tick
+    engines: int  # per core: 2 where sending and receiving overlap
     cores: Cores
     links: Links
     timeline: Timeline
@@ -82,12 +82,6 @@ class CycleRun:
     @property
     def fast_total(self) -> float:
         return float(self.fast_step_time.sum())
-
-    @property
-    def engines(self) -> float:
-        """Engines per core: 2 where sending and receiving overlap."""
-        spent = self.cores.sending + self.cores.receiving + self.cores.stalled + self.cores.idle
-        return float(np.round(spent[0] / self.total)) if len(spent) and self.total else 1.0
 
     @property
     def samples_per_unit(self) -> float | None:

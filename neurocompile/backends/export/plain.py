@@ -112,6 +112,6 @@ def _axons(program: Exportable) -> Iterator[dict[str, Any]]:
                 "source": projection.source,
                 "steps": projection.steps,
                 "most_steps": projection.most_steps,
-                "axons_in": axons_in(projection, each.box),
+                "axons_in": axons_in([projection], each.box),
                 "synapses": int(fan_in(projection, each.box).sum()),
             }

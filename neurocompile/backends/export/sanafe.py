@@ -15,7 +15,10 @@ divided by 64, and by nothing else. A spike takes one time step, and more with `
   binary. Signed Poisson spikes take two. These neurons lie on a core of their own, "host", which costs nothing.
 - A reset by subtraction that does not leak is a synapse from the neuron to itself, which arrives one step later.
 - A neuron that fires before it integrates fires there at the end of the step before; its spikes wait one step longer.
-- A bias is a host neuron that spikes at the steps of the sample only: before its phase a soma must not integrate.
+- A bias is a host neuron that spikes at the steps of the sample only: SANA-FE's own ``bias`` acts at every step, so
+  that a soma would integrate before its phase and fire after it, and nothing there gives it a state to start from. The
+  notes say what these spikes add to SANA-FE's totals.
+- Nothing clears a state: what a sample leaves decays through the steps that deeper somas still need.
 - States neither wrap nor clip there; the quantizer has proved that ours never do.
 """
 
@@ -34,9 +37,30 @@ import numpy as np
 import yaml
 
 from neurocompile.backends.export.base import Exportable
-from neurocompile.backends.export.sanafe_chip import UNIT_NEURONS, architecture, mesh, soma_unit
+from neurocompile.backends.export.sanafe_chip import (
+    UNIT_NEURONS,
+    Prices,
+    architecture,
+    host_tile,
+    mesh,
+    not_said,
+    soma_unit,
+    synapse_unit,
+    tile_number,
+)
+from neurocompile.backends.export.sanafe_neurons import (
+    UNIT,
+    biases,
+    early,
+    fires_at_rest,
+    owes,
+    settings,
+    signs,
+    weight_unit,
+)
 from neurocompile.backends.export.synapses import flat, synapses
 from neurocompile.errors import GraphError
+from neurocompile.hardware.profile import Bank
 from neurocompile.ir.interpret import check_samples, encode
 from neurocompile.ir.nodes import (
     ENCODERS,
@@ -51,20 +75,20 @@ from neurocompile.ir.nodes import (
     Threshold,
 )
 from neurocompile.ir.populations import Population, Projection, populations
+from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice
-from neurocompile.mapping.synapses import fan_out, full_box, payload_bits
+from neurocompile.mapping.place import hops
+from neurocompile.mapping.synapses import box_index, fan_out, full_box, payload_bits
 
 #: a text file of so many lines is some hundred megabytes
 MOST_SYNAPSES = 5_000_000
 #: of a projection: one, and the longest delay of SANA-FE's delaying dendrite
 MOST_STEPS = 6
 
-#: what SANA-FE's somas count in
-_UNIT = 1 / 64
+#: how the groups of host neurons end that are the biases of others
+_BIAS = "__bias"
 #: of the integers that its somas convert to
 _STATE_BITS = 32
-#: more than any state, in SANA-FE's units
-_NEVER = 1e9
 
 
 def write_sanafe(program: Exportable, path: Path) -> list[str]:
@@ -98,6 +122,7 @@ class _Export:
         self.populations = populations(self.graph)
         self.somas = {population.name: population.soma for population in self.populations}
         self.warnings: list[str] = []
+        self.prices = Prices(program.profile, self.warnings)
         for population in self.populations:
             _check(population, self.somas)
         _check_size(self.populations)
@@ -107,7 +132,8 @@ class _Export:
             _Source(name, _factors(self.graph.node(name)), math.prod(self.graph.shape(name))) for name in encoders
         ]
         #: populations with a bias, each of which has a host neuron
-        self.biased = [population for population in self.populations if _bias(population).any()]
+        self.biased = [population for population in self.populations if biases(population).any()]
+        self.units = {population.name: self._synapse_bank(population) for population in self.populations}
 
     @property
     def _steps(self) -> int:
@@ -115,7 +141,7 @@ class _Export:
 
     def notes(self) -> list[str]:
         phases = ", ".join(
-            f"{self.groups[each.name]} {each.soma.phase - _early(each.soma)}" for each in self.populations
+            f"{self.groups[each.name]} {each.soma.phase - early(each.soma)}" for each in self.populations
         )
         notes = [
             f"simulate {self._steps} time steps for a sample, and make the chip anew for the next; what a group sends "
@@ -130,9 +156,61 @@ class _Export:
         renamed = [f"{name} is {group}" for name, group in self.groups.items() if group != name]
         if renamed:
             notes.append(f"names of groups have no dots: {', '.join(renamed)}")
-        if self.program.profile.static_power_mw is not None:
-            notes.append("static power is not in the file; SANA-FE has none")
+        if self.biased:
+            notes.append(self._what_biases_add())
+        if lasting := [self.groups[each.name] for each in self.populations if self._goes_on(each)]:
+            notes.append(f"{', '.join(lasting)} may fire after the sample, which SANA-FE counts; our chip is cleared")
+        if missing := not_said(self.program.profile):
+            notes.append(f"SANA-FE has no {', no '.join(missing)}: its totals leave them out")
         return [*notes, *self.warnings]
+
+    def _what_biases_add(self) -> str:
+        """What SANA-FE's totals have, and our chip does not, because biases are spikes."""
+        profile, steps = self.program.profile, self.graph.timesteps
+        packets = ways = synaptic = 0
+        energy = 0.0
+        message = self.prices.price("host.message", profile.host.message if profile.host else None)[0]
+        for population in self.biased:
+            driven = biases(population).reshape(population.shape) != 0
+            counts: Counter[tuple[int, int]] = Counter()
+            for each in self.program.mapping.of(population.name):
+                counts[each.core, each.tile] += int(driven[box_index(each.box)].sum())
+            for (_, tile), count in counts.items():
+                if count:
+                    east_west, north_south = hops(profile.host.tile if profile.host else 0, tile, profile)
+                    packets, ways, synaptic = packets + 1, ways + east_west + north_south, synaptic + count
+                    energy += message + self.prices.event("axon_in")[0]
+                    energy += (
+                        east_west * self.prices.hop("east_west")[0] + north_south * self.prices.hop("north_south")[0]
+                    )
+                    energy += count * self.prices.synapse(self.units[population.name])[0]
+        return (
+            f"biases are spikes there, and none on our chip: take {steps * len(self.biased):,} firings, "
+            f"{steps * packets:,} packets, {steps * ways:,} hops, {steps * synaptic:,} synaptic events and "
+            f"{steps * energy:.12g} J from SANA-FE's totals, and the messages of *{_BIAS} from its times"
+        )
+
+    def _goes_on(self, population: Population) -> bool:
+        """Whether it may fire after its last step of a sample, since spikes still arrive or it needs none."""
+        phase = population.soma.phase
+        if isinstance(population.soma, Readout) or phase == max(soma.phase for soma in self.somas.values()):
+            return False
+        sent = {each.source: self.somas[each.source].phase if each.source in self.somas else 0
+                for each in population.projections}  # fmt: skip
+        late = any(sent[each.source] + each.most_steps > phase for each in population.projections)
+        return late or fires_at_rest(population)
+
+    def _synapse_bank(self, population: Population) -> Bank | None:
+        """The bank that prices the synapses into a population, of which SANA-FE has one for each target neuron."""
+        counts: Counter[Bank | None] = Counter()
+        for each in population.projections:
+            bank = find_bank(self.graph, population, each, self.program.profile)
+            counts[bank] += int(fan_out(each, full_box(population.shape)).sum())
+        if len(counts) > 1:
+            self.warnings.append(
+                f"{self.groups[population.name]} has synapses of {len(counts)} kinds, which all cost as most of them"
+            )
+        return counts.most_common(1)[0][0]
 
     def spike_trains(self, sample: Array, number: int = 0) -> dict[str, Array]:
         samples = check_samples(self.graph, np.asarray(sample)[None])
@@ -164,7 +242,7 @@ class _Export:
         for each in self.program.mapping.slices:
             held[each.core] += each.neurons
         inputs = sum(neurons for _, neurons in self._host_groups())
-        return architecture(profile, _plain(profile.name), max(held.values()), inputs, self.warnings)
+        return architecture(self.prices, _plain(profile.name), max(held.values()), inputs, self.program.mapping.tiles)
 
     def _host_groups(self) -> list[tuple[str, int]]:
         """The groups on the host, and their neurons."""
@@ -172,7 +250,7 @@ class _Export:
         return [*inputs, *((self._bias_group(population), 1) for population in self.biased)]
 
     def _bias_group(self, population: Population) -> str:
-        return f"{self.groups[population.name]}__bias"
+        return f"{self.groups[population.name]}{_BIAS}"
 
     def _groups(self) -> Iterator[str]:
         calibration = self.program.calibration
@@ -193,19 +271,22 @@ class _Export:
             readout = isinstance(population.soma, Readout)
             log = "log_potential: true" if readout else "log_spikes: true"
             yield from _group(self.groups[population.name], f"[{log}]")
-            for start, stop, settings in _settings(population, self.graph.timesteps):
-                yield f"        - {_range(start, stop)}: [soma: {{{settings}}}]"
+            for start, stop, attributes in settings(population, self.graph.timesteps):
+                yield f"        - {_range(start, stop)}: [soma: {{{attributes}}}]"
 
     def _edges(self) -> Iterator[str]:
         planes = {source.encoder: source for source in self.sources}
         for population in self.populations:
             target = self.groups[population.name]
-            unit, signs = _weight_unit(population), _signs(population)
+            factors = signs(population) * weight_unit(population)
             for projection in population.projections:
                 sources, targets, weights = synapses(projection)
-                values = weights * signs[targets] * unit
+                bank = find_bank(self.graph, population, projection, self.program.profile)
+                if bank and bank.zeros == "skipped":
+                    sources, targets, weights = (each[weights != 0] for each in (sources, targets, weights))
+                values = weights * factors[targets]
                 waits = _axon_steps(projection)[sources] + projection.steps - 1
-                waits += _early(self.somas.get(projection.source))
+                waits += early(self.somas.get(projection.source))
                 source = planes.get(projection.source, _Source(projection.source, (1,), 0))
                 group = self.groups[projection.source]
                 for plane, factor in enumerate(source.factors):
@@ -218,31 +299,32 @@ class _Export:
                     )
                     yield from (f"{group}.{i} -> {target}.{j}: [weight: {value}{wait}]" for i, j, value, wait in rows)
         for population in self.populations:
-            if isinstance(population.soma, Neuron) and _owes(population.soma):
-                group, taken = self.groups[population.name], flat(population.soma.threshold, population.shape) * _UNIT
+            if isinstance(population.soma, Neuron) and owes(population.soma):
+                group, taken = self.groups[population.name], flat(population.soma.threshold, population.shape) * UNIT
                 yield from (f"{group}.{j} -> {group}.{j}: [weight: {-each}]" for j, each in enumerate(taken.tolist()))
         for population in self.biased:
-            bias, group, target = _bias(population), self._bias_group(population), self.groups[population.name]
+            bias, group, target = biases(population), self._bias_group(population), self.groups[population.name]
             for j in np.flatnonzero(bias).tolist():
-                yield f"{group}.0 -> {target}.{j}: [weight: {float(bias[j]) * _UNIT}]"
+                yield f"{group}.0 -> {target}.{j}: [weight: {float(bias[j]) * UNIT}]"
 
     def _mappings(self) -> Iterator[str]:
-        columns, rows, per_tile = mesh(self.program.profile)
-        host = itertools.count()
+        profile = self.program.profile
+        _, _, per_tile = mesh(profile)
+        host, start = itertools.count(), host_tile(profile)
         for group, neurons in self._host_groups():
             for index in range(neurons):
                 core, unit = divmod(next(host), UNIT_NEURONS)
-                yield f'{group}.{index}: [core: "0.{per_tile + core}", soma: "input[{unit}]", dendrite: "dendrites[0]"]'
+                address = f"{start}.{per_tile + core}"
+                yield f'{group}.{index}: [core: "{address}", soma: "input[{unit}]", dendrite: "dendrites[0]"]'
         taken: Counter[int] = Counter()
         for population in self.populations:
-            group, soma = self.groups[population.name], soma_unit(population.soma)
+            group, soma = self.groups[population.name], soma_unit(population.soma, self.graph.timesteps, profile)
+            synapse = synapse_unit(self.units[population.name], profile)
             for each in self.program.mapping.of(population.name):
-                row, column = divmod(each.tile, columns)
-                # SANA-FE counts tiles column by column
-                address = f"{column * rows + row}.{each.core % per_tile}"
+                address = f"{tile_number(each.tile, profile)}.{each.core % per_tile}"
                 for start, stop, unit in _units(_runs(each, population.shape), taken[each.core]):
-                    place = f'[core: "{address}", soma: "{soma}[{unit}]", dendrite: "dendrites[{unit}]"]'
-                    yield f"{group}.{_range(start, stop)}: {place}"
+                    units = f'soma: "{soma}[{unit}]", dendrite: "dendrites[{unit}]", synapse: "{synapse}"'
+                    yield f'{group}.{_range(start, stop)}: [core: "{address}", {units}]'
                 taken[each.core] += each.neurons
 
 
@@ -268,15 +350,15 @@ def _check(population: Population, somas: Mapping[str, Soma]) -> None:
             refuse("has a floor for its membrane", "train it without membrane_min, or use --format json")
         if soma.reset == "set" and not soma.leaky_reset:
             refuse("is reset to a value one step late", "train it with leaky_reset=True, or use --format json")
-        if soma.reset == "subtract" and soma.compare == "at_or_above" and not _owes(soma):
+        if soma.reset == "subtract" and soma.compare == "at_or_above" and not owes(soma):
             refuse("fires at its threshold, subtracts it and lets that leak", "train it with compare='above'")
     if fixed.state_bits > _STATE_BITS:
         refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
-    if soma.phase < 1 and _bias(population).any():
+    if soma.phase < 1 and biases(population).any():
         # all that it reads is late, so it starts with the sample; a bias is a spike, which takes a step
         refuse("has a bias at the very first step", "train it without bias, or delay what it reads by one step less")
     for projection in population.projections:
-        steps = projection.most_steps + _early(somas.get(projection.source))
+        steps = projection.most_steps + early(somas.get(projection.source))
         if steps > MOST_STEPS:
             refuse(
                 f"its projection {projection.name} takes {steps} time steps, limit {MOST_STEPS}",
@@ -284,25 +366,11 @@ def _check(population: Population, somas: Mapping[str, Soma]) -> None:
             )
 
 
-def _owes(soma: Soma) -> bool:
-    """Whether the reset may come one step later, because the leak does not act on it."""
-    return (
-        isinstance(soma, Neuron)
-        and soma.reset == "subtract"
-        and (not soma.leaky_reset or bool(np.all(soma.leak == (soma.fixed or FixedPoint()).one)))
-    )
-
-
 def _axon_steps(projection: Projection) -> Array:
     """How much longer than others the spikes of each source neuron take: (source neurons,)."""
     if projection.past is None:
         return np.zeros(math.prod(projection.source_shape), np.int64)
     return flat(projection.past.delays, projection.source_shape) - projection.past.steps
-
-
-def _early(soma: Soma | None) -> int:
-    """How many steps before its own a neuron fires in SANA-FE."""
-    return int(isinstance(soma, Neuron) and soma.order == "fire_first")
 
 
 def _check_size(everyone: Sequence[Population]) -> None:
@@ -334,63 +402,7 @@ def _plain(name: str) -> str:
     return plain if plain[:1].isalpha() else f"n{plain}"
 
 
-# ------------------------------------------------------------------------------------------------------- the neurons
-
-
-def _fraction_bits(population: Population) -> int:
-    """Of the state below the weight's unit; a neuron without state compares the sum itself."""
-    fixed = population.soma.fixed
-    return 0 if fixed is None or isinstance(population.soma, Threshold) else fixed.fraction_bits
-
-
-def _weight_unit(population: Population) -> float:
-    return (1 << _fraction_bits(population)) * _UNIT
-
-
-def _signs(population: Population) -> Array:
-    """-1 for neurons whose comparison points the other way, which looks at what is negated on both sides."""
-    soma = population.soma
-    flips = soma.flip if isinstance(soma, Threshold) else np.array(False)
-    return np.where(flat(flips, population.shape), -1, 1)
-
-
-def _bias(population: Population) -> Array:
-    """Per neuron, in state units; that of a neuron without state stands in its threshold."""
-    soma = population.soma
-    return flat(soma.bias if isinstance(soma, (Neuron, Readout)) else np.array(0), population.shape)
-
-
-def _settings(population: Population, timesteps: int) -> Iterator[tuple[int, int, str]]:
-    """(start, stop, attributes) of runs of neurons that are the same."""
-    thresholds, leaks, resets, mode = _soma(population, timesteps)
-    rows = np.stack([np.broadcast_to(each, population.neurons) for each in (thresholds, leaks, resets)], axis=1)
-    starts = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist(), len(rows)]
-    for start, stop in itertools.pairwise(starts):
-        threshold, leak, reset = rows[start].tolist()
-        yield start, stop, f"threshold: {threshold}, leak_decay: {leak}, reset_mode: {mode}, reset: {reset}"
-
-
-def _soma(population: Population, timesteps: int) -> tuple[Array, Array, Array, str]:
-    """Thresholds, leaks, reset values (per neuron or one for all) and the mode of resetting, in SANA-FE's units."""
-    soma, shape, zero = population.soma, population.shape, np.array(0.0)
-    one = soma.fixed.one if soma.fixed else 1
-    match soma:
-        case Threshold():
-            crossing = flat(soma.threshold, shape).astype(np.int64) - flat(soma.bias, shape)
-            return (crossing * _signs(population) - _equal(soma)) * _UNIT, zero, zero, "hard"
-        case Readout():
-            # in a single step nothing leaks, and what came before the sample must not count
-            return np.array(_NEVER), zero if timesteps == 1 else flat(soma.leak, shape) / one, zero, "none"
-        case Neuron():
-            threshold = (flat(soma.threshold, shape).astype(np.int64) - _equal(soma)) * _UNIT
-            mode = "none" if _owes(soma) else {"subtract": "soft", "set": "hard", "none": "none"}[soma.reset]
-            return threshold, flat(soma.leak, shape) / one, flat(soma.reset_value, shape) * _UNIT, mode
-    raise AssertionError(f"{soma.kind} is not a soma")
-
-
-def _equal(soma: Neuron | Threshold) -> int:
-    """What an integer threshold is lowered by, so that ``>`` means ``>=``."""
-    return int(soma.compare == "at_or_above")
+# --------------------------------------------------------------------------------------------- inputs and places
 
 
 def _factors(encoder: Node) -> tuple[int, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurocompile.hardware.profile import Cost, Profile
-from neurocompile.ir.nodes import Soma, Threshold
+from neurocompile.costs.memory import is_stateful
+from neurocompile.hardware.profile import Bank, Cost, Profile
+from neurocompile.ir.nodes import Readout, Soma
 
 #: what one of SANA-FE's dendrites or LIF somas can hold; a core has as many as its neurons need
 UNIT_NEURONS = 1024
 
-#: what SANA-FE's own Loihi has; profiles do not say
-_LINK_BUFFERS = 16
+#: more messages than any path ever holds, for chips whose buffers are not known
+_UNBOUNDED = 1 << 20
 
 #: (J, s)
 _Price = tuple[float, float]
@@ -26,106 +27,163 @@ def mesh(profile: Profile) -> tuple[int, int, int]:
     return topology.tile_columns.count, topology.tile_rows.count, topology.cores_per_tile.count
 
 
-def soma_unit(soma: Soma) -> str:
-    """The soma units of a core that compute this kind."""
-    return "stateless" if isinstance(soma, Threshold) else "lif"
+def tile_number(tile: int, profile: Profile) -> int:
+    """SANA-FE's number of one of our tiles: it counts them column by column."""
+    columns, rows, _ = mesh(profile)
+    row, column = divmod(tile, columns)
+    return column * rows + row
 
 
-def architecture(profile: Profile, name: str, neurons: int, inputs: int, warnings: list[str]) -> dict[str, Any]:
-    """The chip, and on its first tile as many cores more, "host", as ``inputs`` input neurons need.
-
-    ``neurons``: how many the fullest core holds; cores have units for so many. SANA-FE knows no unknown numbers: they
-    become 0, and ``warnings`` say so.
-    """
-    columns, rows, per_tile = mesh(profile)
-    prices = _Prices(profile, warnings)
-    hosts = -(-inputs // UNIT_NEURONS)
-    each = min(inputs, UNIT_NEURONS)
-    free = [_soma(f"input[0..{each - 1}]", _FREE, _FREE, _FREE, "input")]  # an input soma holds one neuron
-
-    def tile(span: str, *more: dict[str, Any]) -> dict[str, Any]:
-        # made anew each time: what stands in two places would be written as a YAML alias, which SANA-FE does not read
-        core = prices.core(f"core[0..{per_tile - 1}]", neurons)
-        return {"name": f"tile[{span}]", "attributes": prices.hops(), "core": [core, *more]}
-
-    tiles = [tile("0..0", _core(f"host[0..{hosts - 1}]", each, _FREE, _FREE, free))]
-    if columns * rows > 1:
-        tiles.append(tile(f"1..{columns * rows - 1}"))
-    attributes: dict[str, Any] = {"topology": "mesh", "width": columns, "height": rows}
-    attributes |= {"link_buffer_size": _LINK_BUFFERS, **prices.barrier()}
-    return {"name": name, "attributes": attributes, "tile": tiles}
+def host_tile(profile: Profile) -> int:
+    """SANA-FE's number of the tile where spikes of inputs start."""
+    return tile_number(profile.host.tile if profile.host else 0, profile)
 
 
-class _Prices:
-    """A profile's numbers by SANA-FE's names."""
+def soma_unit(soma: Soma, timesteps: int, profile: Profile) -> str:
+    """The soma units of a core that compute this kind: they differ in price."""
+    if not is_stateful(soma, timesteps):
+        return "stateless"
+    readout = isinstance(soma, Readout) and profile.events.neuron_update_readout is not None
+    return "readout" if readout else "lif"
+
+
+def synapse_unit(bank: Bank | None, profile: Profile) -> str:
+    """The synapse unit of a core that has a bank's price; None: that of the chip's events."""
+    return "synapses" if bank is None else f"bank{profile.banks.index(bank)}"
+
+
+class Prices:
+    """A profile's numbers by SANA-FE's names. It knows no unknown numbers: they are 0, and ``warnings`` say so."""
 
     def __init__(self, profile: Profile, warnings: list[str]) -> None:
         self.profile, self.warnings = profile, warnings
 
-    def _price(self, key: str, cost: Cost | None) -> _Price:
+    def price(self, key: str, cost: Cost | None) -> _Price:
         """What an event costs; one that the chip does not have costs nothing."""
         if cost is None:
             return _FREE
+        time = self.profile.time_of(cost)
         if cost.energy_pj is None:
             self._unknown(f"{key}.energy_pj")
-        if cost.time_ns is None:
-            self._unknown(f"{key}.time_ns")
+        if time is None:
+            self._unknown(f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz")
         energy_pj = 0.0 if cost.energy_pj is None else cost.energy_pj.value
-        time_ns = 0.0 if cost.time_ns is None else cost.time_ns.value
-        return energy_pj * 1e-12, time_ns * 1e-9
+        return energy_pj * 1e-12, 0.0 if time is None else time.value * 1e-9
+
+    def event(self, name: str) -> _Price:
+        return self.price(f"events.{name}", getattr(self.profile.events, name))
+
+    def synapse(self, bank: Bank | None) -> _Price:
+        if bank is None:
+            return self.event("synaptic_op")
+        return self.price(f"banks.{bank.name}.synaptic_op", bank.synaptic_op)
+
+    def hop(self, axis: str) -> _Price:
+        """``axis``: east_west or north_south."""
+        noc = self.profile.noc
+        return self.price(f"noc.hop_{axis}", None if noc is None else getattr(noc, f"hop_{axis}"))
 
     def _unknown(self, key: str) -> None:
         warning = f"{key} is unknown in {self.profile.name} and counts as 0 in the file"
         if warning not in self.warnings:
             self.warnings.append(warning)
 
-    def hops(self) -> dict[str, float]:
-        noc, prices = self.profile.noc, {}
-        for way in ("north", "east", "south", "west"):
-            axis = "east_west" if way in ("east", "west") else "north_south"
-            price = self._price(f"noc.hop_{axis}", None if noc is None else getattr(noc, f"hop_{axis}"))
-            prices[f"energy_{way}_hop"], prices[f"latency_{way}_hop"] = price
-        return prices
 
-    def barrier(self) -> dict[str, Any]:
-        if self.profile.barrier is None:
-            return {"sync_model": "fixed", "latency_sync": 0.0}
-        points = {point.tiles: point.time_ns.value * 1e-9 for point in self.profile.barrier.points}
-        return {"sync_model": "table", "latency_sync": points}
+def architecture(prices: Prices, name: str, neurons: int, inputs: int, tiles: int) -> dict[str, Any]:
+    """The chip, and on the host's tile as many cores more, "host", as ``inputs`` input neurons need.
 
-    def core(self, name: str, neurons: int) -> dict[str, Any]:
-        events = self.profile.events
-        visited = self._price("events.neuron_update_inactive", events.neuron_update_inactive)
-        active = self._price("events.neuron_update_active", events.neuron_update_active)
-        stateless = self._price("events.neuron_update_stateless", events.stateless_update)
-        spike = self._price("events.spike_out", events.spike_out)
-        more = max(active[0] - visited[0], 0.0), max(active[1] - visited[1], 0.0)
-        units = f"[0..{-(-neurons // UNIT_NEURONS) - 1}]"
-        somas = [_soma(f"lif{units}", visited, more, spike), _soma(f"stateless{units}", stateless, _FREE, spike)]
-        axon_in = self._price("events.axon_in", events.axon_in)
-        return _core(name, neurons, axon_in, self._price("events.synaptic_op", events.synaptic_op), somas)
+    ``neurons``: how many the fullest core holds; cores have units for so many. ``tiles``: how many the program takes,
+    which decides the barrier; SANA-FE's own count would take in the host, and step where ours is a line.
+    """
+    profile = prices.profile
+    columns, rows, per_tile = mesh(profile)
+    hosts = -(-inputs // UNIT_NEURONS)
+    each = min(inputs, UNIT_NEURONS)
+    free = [_soma(f"input[0..{each - 1}]", _FREE, _FREE, _FREE, "input")]  # an input soma holds one neuron
+    message = prices.price("host.message", profile.host.message if profile.host else None)
+    host = _core(f"host[0..{hosts - 1}]", each, _FREE, [("synapses", _FREE)], free, message)
+
+    def tile(span: range, *more: dict[str, Any]) -> list[dict[str, Any]]:
+        if not span:
+            return []
+        # made anew each time: what stands in two places would be written as a YAML alias, which SANA-FE does not read
+        core = _chip_core(prices, f"core[0..{per_tile - 1}]", neurons)
+        return [{"name": f"tile[{span[0]}..{span[-1]}]", "attributes": _hops(prices), "core": [core, *more]}]
+
+    at = host_tile(profile)
+    spans = tile(range(at)) + tile(range(at, at + 1), host) + tile(range(at + 1, columns * rows))
+    buffer = profile.noc.buffer_messages if profile.noc else None
+    attributes: dict[str, Any] = {"topology": "mesh", "width": columns, "height": rows}
+    attributes |= {"link_buffer_size": buffer.count if buffer else _UNBOUNDED}
+    barrier_ns = profile.barrier.barrier_ns(tiles) if profile.barrier else 0.0
+    attributes |= {"sync_model": "fixed", "latency_sync": barrier_ns * 1e-9}
+    return {"name": name, "attributes": attributes, "tile": spans}
 
 
-def _core(name: str, neurons: int, axon_in: _Price, synapse: _Price, somas: list[dict[str, Any]]) -> dict[str, Any]:
+def not_said(profile: Profile) -> list[str]:
+    """What the profile prices and SANA-FE has no place for, which is missing from its totals."""
+    banks = [f"banks.{bank.name}" for bank in profile.banks if bank.message or bank.source_visit]
+    inside = profile.noc.within_tile if profile.noc else None
+    found = {
+        "static power": profile.static_power_mw is not None and profile.static_power_mw.value > 0,
+        "power of cores": profile.core_power_mw is not None,
+        "ways within a tile": inside is not None
+        and any(cost is None or cost.value for cost in (inside.energy_pj, inside.time_ns)),
+        f"messages and source visits of {', '.join(banks)}": bool(banks),
+        "slots that are visited without a neuron": profile.core.visits == "slots",
+        "neurons that are not visited": profile.core.visits == "active",
+        "rows that are read whole": profile.core.fetch == "row",
+        "sending that waits for receiving": not profile.core.overlap,
+        "words of memory": any(not level.energy_in_events for level in profile.memory),
+        "ticks": profile.tick_ns is not None,
+    }  # fmt: skip
+    return [what for what, is_there in found.items() if is_there]
+
+
+def _hops(prices: Prices) -> dict[str, float]:
+    found = {}
+    for way, axis in (("north", "north_south"), ("east", "east_west"), ("south", "north_south"), ("west", "east_west")):
+        found[f"energy_{way}_hop"], found[f"latency_{way}_hop"] = prices.hop(axis)
+    return found
+
+
+def _chip_core(prices: Prices, name: str, neurons: int) -> dict[str, Any]:
+    events = prices.profile.events
+    visited, active = prices.event("neuron_update_inactive"), prices.event("neuron_update_active")
+    more = max(active[0] - visited[0], 0.0), max(active[1] - visited[1], 0.0)
+    stateless = prices.event("neuron_update_stateless") if events.neuron_update_stateless else active
+    spike = prices.event("spike_out")
+    units = f"[0..{-(-neurons // UNIT_NEURONS) - 1}]"
+    somas = [_soma(f"lif{units}", visited, more, spike), _soma(f"stateless{units}", stateless, _FREE, spike)]
+    if events.neuron_update_readout:
+        somas.append(_soma(f"readout{units}", prices.event("neuron_update_readout"), _FREE, spike))
+    banks = [None, *prices.profile.banks]
+    synapses = [(synapse_unit(bank, prices.profile), prices.synapse(bank)) for bank in banks]
+    return _core(name, neurons, prices.event("axon_in"), synapses, somas, prices.event("axon_out"))
+
+
+def _core(
+    name: str,
+    neurons: int,
+    axon_in: _Price,
+    synapses: list[tuple[str, _Price]],
+    somas: list[dict[str, Any]],
+    axon_out: _Price,
+) -> dict[str, Any]:
     # the buffer between two time steps lies in the dendrite, where delays are
     layout = {"buffer_position": "dendrite", "buffer_inside_unit": True, "max_neurons_supported": neurons}
+    dendrites = f"dendrites[0..{-(-neurons // UNIT_NEURONS) - 1}]"
     return {
         "name": name,
         "attributes": layout,
         "axon_in": [_unit("axons_in", energy_message_in=axon_in[0], latency_message_in=axon_in[1])],
         "synapse": [
-            _unit("synapses", model="current_based", energy_process_spike=synapse[0], latency_process_spike=synapse[1])
+            _unit(unit, model="current_based", energy_process_spike=price[0], latency_process_spike=price[1])
+            for unit, price in synapses
         ],
-        "dendrite": [
-            _unit(
-                f"dendrites[0..{-(-neurons // UNIT_NEURONS) - 1}]",
-                model="accumulator_with_delay",
-                energy_update=0.0,
-                latency_update=0.0,
-            )
-        ],
+        "dendrite": [_unit(dendrites, model="accumulator_with_delay", energy_update=0.0, latency_update=0.0)],
         "soma": somas,
-        "axon_out": [_unit("axons_out", energy_message_out=0.0, latency_message_out=0.0)],
+        "axon_out": [_unit("axons_out", energy_message_out=axon_out[0], latency_message_out=axon_out[1])],
     }
 
 

@@ -35,11 +35,11 @@ def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, give
     outputs: dict[str, Array] = {}
     for name in graph.of_kind(*ENCODERS):
         if name in given:
-            sent[name] = _inward(given[name], plan.dtypes[name])
+            sent[name] = inward(given[name], plan.dtypes[name])
             continue
         values = encode(graph, name, samples, first_sample)
         same = samples.shape[1] == 1 and isinstance(graph.node(name), DirectEncoder)
-        sent[name] = _inward(values[:, :1] if same else values, plan.dtypes[name])
+        sent[name] = inward(values[:, :1] if same else values, plan.dtypes[name])
     for index, group in enumerate(plan.groups):
         if loops(group):
             results = _together(group, len(samples), sent, steps, given)
@@ -65,8 +65,8 @@ def execute(plan: Plan, samples: Array, first_sample: int, *, events: bool, give
 def _alone(layer: Layer, sent: Mapping[str, Array], timesteps: int, given: Mapping[str, Array]) -> Array:
     """What a layer sends in a whole presentation; a readout's last membrane, as one step."""
     if layer.name in given:
-        return _inward(given[layer.name], layer.dtype)
-    sources = [_arriving(product, sent, timesteps) for product in layer.products]
+        return inward(given[layer.name], layer.dtype)
+    sources = [arriving(product, sent, timesteps) for product in layer.products]
     count, steps = len(sources[0]), timesteps
     if layer.stateless:
         steps = max(source.shape[1] for source in sources)
@@ -78,11 +78,11 @@ def _alone(layer: Layer, sent: Mapping[str, Array], timesteps: int, given: Mappi
         few = [source[s : s + at_once] for source in sources]
         state = layer.runner.begin(len(few[0]), whole=part >= steps)
         # what is the same at every step is multiplied once
-        steady = [_sums(product, source) if source.shape[1] == 1 else None
+        steady = [sums(product, source) if source.shape[1] == 1 else None
                   for product, source in zip(layer.products, few, strict=True)]  # fmt: skip
         for t in range(0, steps, part):
             terms = [
-                _sums(product, source[:, t : t + part]) if same is None else same
+                sums(product, source[:, t : t + part]) if same is None else same
                 for product, source, same in zip(layer.products, few, steady, strict=True)
             ]
             now = result[s : s + at_once, t : t + part] if layer.sends else result[s : s + at_once]
@@ -100,10 +100,10 @@ def _together(
     for layer in group:
         shape = (count, steps if layer.sends else 1, layer.population.neurons)
         forced = given.get(layer.name)
-        results[layer.name] = np.zeros(shape, layer.dtype) if forced is None else _inward(forced, layer.dtype)
+        results[layer.name] = np.zeros(shape, layer.dtype) if forced is None else inward(forced, layer.dtype)
         for product in layer.products:
             if product.projection.source not in names:
-                outer[id(product)] = _arriving(product, sent, steps)
+                outer[id(product)] = arriving(product, sent, steps)
     layers = [(layer, layer.runner.begin(count, whole=False)) for layer in group if layer.name not in given]
     for t in range(steps):
         for layer, state in layers:
@@ -114,13 +114,13 @@ def _together(
                     now = source[:, t : t + 1] if source.shape[1] > 1 else source
                 else:
                     now = _arriving_at(product, results[product.projection.source], t)
-                terms.append(_sums(product, now))
+                terms.append(sums(product, now))
             result = results[layer.name]
             _advance(layer, terms, 1, result[:, t : t + 1] if layer.sends else result, state)
     return results
 
 
-def _arriving(product: Product, sent: Mapping[str, Array], steps: int) -> Array:
+def arriving(product: Product, sent: Mapping[str, Array], steps: int) -> Array:
     """What the source of a product sends, or of what it has sent, what arrives at every step."""
     values = sent[product.projection.source]
     if not product.projection.past:
@@ -148,7 +148,7 @@ def _every_step(values: Array, steps: int) -> Array:
     return np.broadcast_to(values, (len(values), steps, values.shape[2]))
 
 
-def _sums(product: Product, source: Array) -> Array:
+def sums(product: Product, source: Array) -> Array:
     return _outward(product(_frames(product, source)), len(source))
 
 
@@ -176,7 +176,7 @@ def _outward(frames: Tensor, samples: int) -> Array:
     return values.reshape(samples, -1, values.shape[1])
 
 
-def _inward(values: Array, dtype: np.dtype[Any]) -> Array:
+def inward(values: Array, dtype: np.dtype[Any]) -> Array:
     """(N, steps, *shape) -> (N, steps, neurons) in ``dtype``, channels fastest."""
     flat = channels_last(values.reshape(-1, *values.shape[2:]).astype(dtype))
     return np.ascontiguousarray(flat).reshape(*values.shape[:2], -1)

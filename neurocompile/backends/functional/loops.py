@@ -11,16 +11,13 @@ Arrays: ``x`` (samples, steps or 1, neurons), the synaptic sums; one step stands
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
+from neurocompile.backends.compiled import compiled
 from neurocompile.ir.nodes import Array
-
-Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 BINARY, SIGNED, GRADED = 0, 1, 2
 SUBTRACT, SET, NONE = 0, 1, 2
@@ -66,15 +63,6 @@ class Rule(NamedTuple):
     has_minimum: bool
 
 
-def _compiled(function: Loop) -> Loop:
-    """``function`` as machine code, which is kept on disk for the next process where there is a place for it."""
-    for cache in (True, False):
-        with contextlib.suppress(RuntimeError):  # which numba raises where no folder can be written
-            compiled: Loop = numba.njit(function, nogil=True, cache=cache, error_model="numpy")
-            return compiled
-    raise AssertionError("unreachable")
-
-
 @numba.njit(inline="always")
 def _fit(state: Array, half: float, wrap: bool) -> None:
     """``fixedpoint.fit`` in place."""
@@ -111,7 +99,7 @@ def _fire(u: Array, v: Array, sent: Array, spikes: int, at_or_above: bool, max_p
             sent[j] = 1.0 if u[j] > v[j] else 0.0
 
 
-@_compiled
+@compiled
 def run_neurons(x: Array, spikes: Array, states: Array, parameters: Array, rule: Rule) -> None:
     """``SomaState.step`` of a ``Neuron`` for every sample and step, each sample starting from zero.
 
@@ -211,7 +199,7 @@ def _reset(u: Array, sent: Array, v: Array, at_reset: Array, kind: int) -> None:
             u[j] = target if sent[j] != 0.0 else u[j]
 
 
-@_compiled
+@compiled
 def run_plain_neurons(
     x: Array, spikes: Array, parameters: Array, unit: float, passes_by: float, leaky_reset: bool
 ) -> None:
@@ -252,7 +240,7 @@ def run_plain_neurons(
                         u[j] = integrated
 
 
-@_compiled
+@compiled
 def run_thresholds(
     x: Array, spikes: Array, parameters: Array, at_or_above: bool, kind: int, max_payload: float
 ) -> None:

@@ -1,0 +1,26 @@
+"""Which bank of synapses holds a projection, on chips where banks have prices of their own."""
+
+from __future__ import annotations
+
+from neurocompile.hardware.profile import Bank, Profile
+from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import ENCODERS, Linear, Readout
+from neurocompile.ir.populations import Population, Projection
+from neurocompile.mapping.synapses import shares_kernels
+
+
+def find_bank(graph: Graph, population: Population, projection: Projection, profile: Profile) -> Bank | None:
+    """The first bank that holds a projection into ``population``; None: what the chip's events say counts."""
+    if not profile.banks:
+        return None
+    source = "itself" if projection.source == population.name else "others"
+    if isinstance(graph.node(projection.source), ENCODERS):
+        source = "input"
+    target = "readouts" if isinstance(population.soma, Readout) else "neurons"
+    weights = "dense" if isinstance(projection.weighted, Linear) else "sparse"
+    if shares_kernels(projection, profile):
+        weights = "shared"
+    for bank in profile.banks:
+        if bank.source in (source, "any") and bank.target in (target, "any") and bank.weights in (weights, "any"):
+            return bank
+    return None

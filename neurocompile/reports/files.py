@@ -1,0 +1,32 @@
+"""The files that a report or a comparison can be written as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from neurocompile.reports.compare import Comparison
+from neurocompile.reports.compare_html import comparison_html
+from neurocompile.reports.csv_files import comparison_csv, report_csv
+from neurocompile.reports.data import Report
+from neurocompile.reports.html import to_html
+from neurocompile.reports.markdown import comparison_markdown, report_markdown
+
+_REPORT: dict[str, Callable[[Report], str]] = {"html": to_html, "csv": report_csv, "markdown": report_markdown}
+_COMPARISON: dict[str, Callable[[Comparison], str]] = {
+    "html": comparison_html,
+    "csv": comparison_csv,
+    "markdown": comparison_markdown,
+}
+
+
+def render_report(form: str, report: Report) -> bytes:
+    return _encoded(_REPORT[form](report))
+
+
+def render_comparison(form: str, comparison: Comparison) -> bytes:
+    return _encoded(_COMPARISON[form](comparison))
+
+
+def _encoded(text: str) -> bytes:
+    """Names of files may hold what is no character at all."""
+    return text.encode("utf-8", "backslashreplace")

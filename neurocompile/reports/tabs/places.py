@@ -1,0 +1,177 @@
+"""Where: the chip's mesh, and which neurons fire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurocompile.reports.data import Report
+from neurocompile.reports.page import Block, Column, Figure, Table
+from neurocompile.reports.page.maps import Spot, Way, core_map, link_map
+from neurocompile.reports.page.svg import compact
+from neurocompile.reports.page.traces import Firing, raster
+from neurocompile.reports.tabs.timing import busy, core_name
+from neurocompile.reports.wording import number
+
+
+def chip_tab(report: Report) -> list[Block]:
+    """How busy each core is, and what goes over each link."""
+    cycle = report.get("cycle")
+    if cycle is None or not cycle["cores"]:
+        return []
+    return [_load(cycle), _messages(cycle), *_traffic(cycle)]
+
+
+def _load(cycle: dict[str, Any]) -> Figure:
+    """Coloured by each core's share of the time in which it works."""
+    shares = {core["core"]: busy(core) for core in cycle["cores"]}
+    most = max((share or 0 for share in shares.values()), default=0) or 1
+    spots = [
+        _spot(cycle, core, (shares[core["core"]] or 0) / most, *_words(shares[core["core"]])) for core in cycle["cores"]
+    ]
+    table = Table(
+        "Load of the cores",
+        [
+            Column("core"),
+            Column("tile"),
+            Column("row"),
+            Column("column"),
+            Column("layers"),
+            Column("busy", "%", bar=True),
+        ],
+        [
+            (
+                core["core"],
+                core["tile"],
+                core["row"],
+                core["column"],
+                ", ".join(core["populations"]),
+                shares[core["core"]],
+            )
+            for core in cycle["cores"]
+        ],
+    )
+    fullest = max(cycle["cores"], key=lambda core: shares[core["core"]] or 0)
+    said = "Percent of the run in which a core sends or receives, in its cell; the stronger the colour, the more. "
+    busiest = f"core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}"
+    said += f"Busiest: {busiest}. Squares are tiles, by row and column."
+    drawing = core_map(spots, cycle["mesh"]["cores_per_tile"], "Load of the cores on the mesh")
+    return Figure("Load of the cores", drawing, said, table)
+
+
+def _words(share: float | None) -> tuple[str, str]:
+    return ("?", "unknown") if share is None else (f"{100 * share:.0f}", f"{share:.1%} busy")
+
+
+def _spot(cycle: dict[str, Any], core: dict[str, Any], share: float, text: str, words: str) -> Spot:
+    slot = core["core"] % cycle["mesh"]["cores_per_tile"]
+    return Spot(core["row"], core["column"], slot, share, text, f"core {core_name(core)}: {words}")
+
+
+def _messages(cycle: dict[str, Any]) -> Figure:
+    def count(core: dict[str, Any]) -> int:
+        return int(core["messages_in"] + core["messages_out"])
+
+    most = max(map(count, cycle["cores"])) or 1
+    spots = [
+        _spot(cycle, core, count(core) / most, compact(count(core)),
+              f"{core['messages_in']:,} messages in, {core['messages_out']:,} out")
+        for core in cycle["cores"]
+    ]  # fmt: skip
+    table = Table(
+        "Messages of the cores",
+        [Column("core"), Column("layers"), Column("messages in"), Column("messages out"),
+         Column("queue peak", "messages")],
+        [(core["core"], ", ".join(core["populations"]), core["messages_in"], core["messages_out"], core["queue_peak"])
+         for core in cycle["cores"]],
+    )  # fmt: skip
+    said = "Messages in and out of each core over the run; k and M are thousands and millions."
+    return Figure("Messages of the cores", core_map(spots, cycle["mesh"]["cores_per_tile"], "Messages of the cores"),
+                  said, table)  # fmt: skip
+
+
+def _traffic(cycle: dict[str, Any]) -> list[Block]:
+    links, columns, unit = cycle["links"], cycle["mesh"]["columns"], cycle["unit"]
+    if not links:
+        return []
+    tiles = {(core["row"], core["column"]): str(core["tile"]) for core in cycle["cores"]}
+    places = {core["tile"]: (core["row"], core["column"]) for core in cycle["cores"]}
+
+    def place(tile: int) -> tuple[int, int]:
+        row, column = divmod(tile, columns)  # tiles without neurons are passed through
+        return places.get(tile, (row, column))
+
+    most = max(link["messages"] for link in links) or 1
+    ways = [
+        Way(place(link["from"]), place(link["to"]), (link["messages"] / most) ** 0.5, link["messages"],
+            f"tile {link['from']} to {link['to']}: {link['messages']:,} messages")
+        for link in links
+    ]  # fmt: skip
+    busiest = max(links, key=lambda link: link["messages"])
+    said = "Messages over each link during the run: the wider the arrow, the more; boxes are tiles with their numbers. "
+    said += f"Most go from tile {busiest['from']} to {busiest['to']}: {busiest['messages']:,}."
+    table = Table(
+        "Links",
+        [Column("from tile"), Column("to tile"), Column("messages", bar=True), Column("busy", unit),
+         Column("wait", unit), Column("peak", "messages")],
+        [(link["from"], link["to"], link["messages"], link["busy"], link["wait"], link["peak"]) for link in links],
+    )  # fmt: skip
+    return [Figure("Traffic of the links", link_map(ways, tiles, "Traffic of the links of the mesh"), said, table)]
+
+
+# -------------------------------------------------------------------------------------------------------------- spikes
+
+
+def spikes_tab(report: Report) -> list[Block]:
+    """The raster of one sample."""
+    shown = report.get("raster")
+    if not shown or not shown["populations"]:
+        return []
+    firing = [
+        Firing(
+            each["name"], f"{each['shown']:,} of {each['neurons']:,}", each["shown"], [tuple(s) for s in each["spikes"]]
+        )
+        for each in shown["populations"]
+    ]
+    table = Table(
+        "Spikes by layer",
+        [Column("layer"), Column("neurons"), Column("shown"), Column("spikes of those shown"),
+         Column("per neuron and step"), Column("first spike", "step")],
+        [
+            (each.name, neurons["neurons"], each.shown, len(each.spikes),
+             len(each.spikes) / (each.shown * shown["steps"]) if each.shown and shown["steps"] else None,
+             min((step for step, _ in each.spikes), default=None))
+            for each, neurons in zip(firing, shown["populations"], strict=True)
+        ],
+    )  # fmt: skip
+    total = sum(len(each.spikes) for each in firing)
+    said = f"Sample {shown['sample']}: {number(total)} spikes in {number(shown['steps'])} time steps. Each band is a "
+    said += "layer, each row in it a neuron, each mark a spike; below a layer's name stands how many neurons are shown."
+    drawing = raster(firing, max(1, shown["steps"]))
+    return [Figure("Spike raster", drawing, said, table, _explored(firing))]
+
+
+def _explored(firing: list[Firing]) -> dict[str, Any]:
+    """All neurons below each other, with their numbers under the pointer."""
+    data, first, places = [], 0, []
+    for index, each in enumerate(firing):
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": each.name,
+                "series": index % 2,
+                "x": [step for step, _ in each.spikes],
+                "y": [first + neuron for _, neuron in each.spikes],
+                "marker": {"size": 5, "symbol": ["circle", "square"][index % 2]},
+                "customdata": [neuron for _, neuron in each.spikes],
+                "hovertemplate": "step %{x}, neuron %{customdata}",
+            }
+        )
+        places.append(first + each.shown / 2)
+        first += each.shown + 2
+    layout = {
+        "xaxis": {"title": {"text": "time step"}},
+        "yaxis": {"tickvals": places, "ticktext": [each.name for each in firing], "range": [first, -2]},
+        "height": min(1200, max(400, 60 + 3 * first)),
+    }
+    return {"data": data, "layout": layout}
