@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from neurocompile.costs.activity import Activity
 from neurocompile.costs.baselines import (
     DenseAccesses,
@@ -21,15 +19,13 @@ from neurocompile.costs.pricing import PARTS, Bill
 from neurocompile.costs.timed import Timed
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array
 from neurocompile.mapping.limits import core_limits, joint_needs
 from neurocompile.mapping.mapping import Mapping
+from neurocompile.reports.timing import LISTED, evenly, spread
 
 FORMAT = "neurocompile.report/1"
 #: the time steps that a network of one step is compared with: the paper's start
 MANY_STEPS = 5
-#: at most so many single samples are listed
-LISTED = 2000
 
 Report = dict[str, Any]
 
@@ -113,23 +109,13 @@ def _accesses(counters: Counters) -> dict[str, float]:
 
 
 def _samples(costs: SampleCosts | None) -> dict[str, Any] | None:
+    """Of all samples; those whose values are listed are evenly chosen."""
     if costs is None:
         return None
+    listed = evenly(len(costs.energy_pj), LISTED)
     return {
-        "energy_pj": _spread(costs.energy_pj),
-        "energy_delay_pj_ns": None if costs.energy_delay_pj_ns is None else _spread(costs.energy_delay_pj_ns),
-    }
-
-
-def _spread(values: Array) -> dict[str, Any]:
-    """Of all values; those that are listed are evenly chosen."""
-    chosen = np.linspace(0, len(values) - 1, min(len(values), LISTED)).round().astype(np.int64)
-    return {
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "min": float(values.min()),
-        "max": float(values.max()),
-        "values": values[chosen].tolist(),
+        name: None if values is None else {**spread(values), "values": values[listed].tolist()}
+        for name, values in vars(costs).items()
     }
 
 

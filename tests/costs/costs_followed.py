@@ -96,8 +96,9 @@ def _joint(each: CoreSlice, projection: Projection, population: Population, prof
 
 
 def _visits(counts: Counts, joints: list[_Joint], neuron: int) -> None:
-    for core, bank in {(joint.each.core, joint.bank) for joint in joints if joint.joined[neuron] and joint.bank}:
-        counts[core][f"bank_visits:{bank}"] += 1
+    for joint in joints:
+        if joint.joined[neuron] and joint.bank:
+            counts[joint.each.core][f"bank_visits:{joint.bank}"] += 1
 
 
 def _message(
