@@ -109,9 +109,7 @@ def run(
     ``explain``: the result also has the ``kernels`` of the engine. ``save``: where outputs and all events are written.
     """
     if timing is not None and backend != "cycle":
-        raise InputError(
-            f"--timing {timing} is for the cycle engine; give --backend cycle too, or leave it out"
-        )
+        raise InputError(f"--timing {timing} is for the cycle engine; give --backend cycle too, or leave it out")
     if explain and backend == "cycle":
         raise InputError("--explain is about kernels of the functional engine; give --backend functional")
     program = Program.load(folder)
@@ -420,7 +418,9 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
         return make_report(program, activity, work.timed)
     other = driver.retarget(program, chip)
     if work.samples is not None:
-        ran = driver.run(other, work.samples, labels=work.labels, data=activity.data, progress=progress)
+        ran = driver.run(
+            other, work.samples, labels=work.labels, data=activity.data, per_sample=True, progress=progress
+        )
         return make_report(other, ran.activity)
     if other.integer.hash == program.integer.hash:
         return make_report(other, activity)
@@ -467,7 +467,7 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
         return
     few = program.calibration[:_SAMPLE_LIMIT]
     data = f"{len(few)} calibration samples"
-    write_report(folder, program, driver.run(program, few, data=data, progress=progress).activity)
+    write_report(folder, program, driver.run(program, few, data=data, per_sample=True, progress=progress).activity)
 
 
 def _wanted(files: Mapping[str, Path | None] | None) -> dict[str, Path]:
@@ -525,7 +525,11 @@ def _work(
         activity.check(program.integer)
         return Work(activity, timed=_timing(folder, program, activity))
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    return Work(driver.run(program, samples, labels=labels, data=data, progress=progress).activity, samples, labels)
+    return Work(
+        driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress).activity,
+        samples,
+        labels,
+    )
 
 
 def _no_progress(_: str, __: str) -> None:

@@ -34,7 +34,7 @@ def refused(program: str, profile: str, error: NeurocompileError, timesteps: int
         **_UNKNOWN,
         "program": program,
         "profile": profile,
-        "timesteps": timesteps,
+        **({} if timesteps is None else {"timesteps": timesteps}),
         "error": str(error),
         "refusal": "failed" if fits else "does not fit",
     }
