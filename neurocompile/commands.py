@@ -359,7 +359,7 @@ def targets(name: str | None) -> dict[str, Any]:
 def make_report(program: Program, activity: Activity, timed: Timing | None = None) -> Report:
     """The report of a program on its own chip."""
     graph, mapping, profile = program.mapped, program.mapping, program.profile
-    result = report_data(graph, mapping, activity, profile, timed and timed_of(timed.cycle))
+    result = report_data(graph, mapping, activity, profile, timed_of(timed.cycle) if timed else None)
     return {
         **result,
         "cycle": timed and cycle_section(timed.cycle, mapping, profile),
@@ -525,11 +525,8 @@ def _work(
         activity.check(program.integer)
         return Work(activity, timed=_timing(folder, program, activity))
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    return Work(
-        driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress).activity,
-        samples,
-        labels,
-    )
+    ran = driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress)
+    return Work(ran.activity, samples, labels)
 
 
 def _no_progress(_: str, __: str) -> None:
