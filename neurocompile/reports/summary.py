@@ -229,9 +229,8 @@ def cycle_rows(cycle: Report) -> Rows:
         ("timed", f"{every}: {_count(cycle['samples'], 'sample')} in {_count(cycle['steps'], 'step')}"),
         ("whole run", time(cycle["total"])),
     ]
-    if cycle["timing"] == "exact":
-        rows.append(("  without the network", f"{time(cycle['fast_total'])}; exact over that: "
-                                              f"{times(cycle['difference'])}"))  # fmt: skip
+    if cycle["timing"] == "exact" and cycle["difference"] is not None:
+        rows.append(("  without the network", f"{time(cycle['fast_total'])} (exact: {cycle['difference'] - 1:+.2%})"))
     rows += [("step", spread(step, time)), ("  its barrier", time(cycle["barrier"]))]
     if cycle["overruns"]:
         rows.append(("  longer than their tick", number(cycle["overruns"])))
