@@ -44,7 +44,7 @@ def cycle_section(run: CycleRun, mapping: Mapping, profile: Profile) -> dict[str
     """``report["cycle"]``: JSON data without NaN."""
     topology = profile.topology
     columns = topology.tile_columns.count if topology else 1
-    chosen = _evenly(len(run.step_time), LISTED)
+    chosen = evenly(len(run.step_time), LISTED)
     held: dict[int, list[str]] = {}
     for each in mapping.slices:
         names = held.setdefault(each.core, [])
@@ -62,10 +62,10 @@ def cycle_section(run: CycleRun, mapping: Mapping, profile: Profile) -> dict[str
         "difference": run.total / run.fast_total if run.timing == "exact" and run.fast_total else None,
         "barrier": run.barrier,
         "overruns": run.overruns,
-        "step": {**_spread(run.step_time), "values": run.step_time[chosen].tolist(), "shown": chosen.tolist()},
+        "step": {**spread(run.step_time), "values": run.step_time[chosen].tolist(), "shown": chosen.tolist()},
         "latency": {
-            **_spread(run.sample_latency),
-            "values": run.sample_latency[_evenly(run.samples, LISTED)].tolist(),
+            **spread(run.sample_latency),
+            "values": run.sample_latency[evenly(run.samples, LISTED)].tolist(),
         },
         "throughput_per_s": _per_second(run),
         "cores": [
@@ -103,14 +103,28 @@ def cycle_section(run: CycleRun, mapping: Mapping, profile: Profile) -> dict[str
     }  # fmt: skip
 
 
+def cycle_summary(run: CycleRun) -> dict[str, Any]:
+    """The few numbers that a run prints."""
+    return {
+        "timing": run.timing,
+        "unit": run.unit,
+        "steps": len(run.step_time),
+        "total": run.total,
+        "fast_total": run.fast_total,
+        "latency": _spread(run.sample_latency),
+        "throughput_per_s": _per_second(run),
+        "overruns": run.overruns,
+    }
+
+
 def raster_section(graph: Graph, events: Map[str, Array], sample: int = 0) -> dict[str, Any]:
     """``report["raster"]``: spikes of one sample, (T, *shape), of some neurons of each population, evenly chosen."""
     populations = []
     for name in graph.of_kind(*ENCODERS, *SPIKING):
         values = events[name].reshape(graph.timesteps, -1)
-        neurons = _evenly(values.shape[1], RASTER_NEURONS)
+        neurons = evenly(values.shape[1], RASTER_NEURONS)
         steps, places = np.nonzero(values[:, neurons])
-        kept = _evenly(len(steps), RASTER_SPIKES)
+        kept = evenly(len(steps), RASTER_SPIKES)
         spikes = np.stack([steps[kept], neurons[places[kept]]], axis=1)
         populations.append({"name": name, "neurons": values.shape[1], "shown": len(neurons), "spikes": spikes.tolist()})
     return {"sample": sample, "steps": graph.timesteps, "populations": populations}
@@ -152,7 +166,7 @@ def _per_second(run: CycleRun) -> float | None:
     return None if per_unit is None or run.unit_ns is None else per_unit * 1e9 / run.unit_ns
 
 
-def _spread(values: Array) -> dict[str, float]:
+def spread(values: Array) -> dict[str, float]:
     return {
         "mean": float(values.mean()),
         "std": float(values.std()),
@@ -161,6 +175,6 @@ def _spread(values: Array) -> dict[str, float]:
     }
 
 
-def _evenly(count: int, most: int) -> Array:
+def evenly(count: int, most: int) -> Array:
     """At most so many of ``count`` numbers, in order, evenly chosen."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(np.int64)
