@@ -109,9 +109,7 @@ def run(
     ``explain``: the result also has the ``kernels`` of the engine. ``save``: where outputs and all events are written.
     """
     if timing is not None and backend != "cycle":
-        raise InputError(
-            f"--timing {timing} is for the cycle engine; give --backend cycle too, or leave it out"
-        )
+        raise InputError(f"--timing {timing} is for the cycle engine; give --backend cycle too, or leave it out")
     if explain and backend == "cycle":
         raise InputError("--explain is about kernels of the functional engine; give --backend functional")
     program = Program.load(folder)
