@@ -359,7 +359,7 @@ def targets(name: str | None) -> dict[str, Any]:
 def make_report(program: Program, activity: Activity, timed: Timing | None = None) -> Report:
     """The report of a program on its own chip."""
     graph, mapping, profile = program.mapped, program.mapping, program.profile
-    result = report_data(graph, mapping, activity, profile, timed and timed_of(timed.cycle))
+    result = report_data(graph, mapping, activity, profile, timed_of(timed.cycle) if timed else None)
     return {
         **result,
         "cycle": timed and cycle_section(timed.cycle, mapping, profile),
@@ -418,7 +418,9 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
         return make_report(program, activity, work.timed)
     other = driver.retarget(program, chip)
     if work.samples is not None:
-        ran = driver.run(other, work.samples, labels=work.labels, data=activity.data, progress=progress)
+        ran = driver.run(
+            other, work.samples, labels=work.labels, data=activity.data, per_sample=True, progress=progress
+        )
         return make_report(other, ran.activity)
     if other.integer.hash == program.integer.hash:
         return make_report(other, activity)
@@ -465,7 +467,7 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
         return
     few = program.calibration[:_SAMPLE_LIMIT]
     data = f"{len(few)} calibration samples"
-    write_report(folder, program, driver.run(program, few, data=data, progress=progress).activity)
+    write_report(folder, program, driver.run(program, few, data=data, per_sample=True, progress=progress).activity)
 
 
 def _wanted(files: Mapping[str, Path | None] | None) -> dict[str, Path]:
@@ -523,7 +525,8 @@ def _work(
         activity.check(program.integer)
         return Work(activity, timed=_timing(folder, program, activity))
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    return Work(driver.run(program, samples, labels=labels, data=data, progress=progress).activity, samples, labels)
+    ran = driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress)
+    return Work(ran.activity, samples, labels)
 
 
 def _no_progress(_: str, __: str) -> None:

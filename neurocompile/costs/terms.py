@@ -22,8 +22,9 @@ from neurocompile.hardware import Level, Profile
 from neurocompile.hardware.profile import Bank, Content
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout
-from neurocompile.ir.populations import Population, Projection, populations
+from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping import synapses
+from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.mapping.weights import nonzero_fan_out
 
@@ -51,14 +52,6 @@ def reads(content: Content, level: str) -> str:
 def writes(content: Content, level: str) -> str:
     """The name of the words written there."""
     return f"writes:{content}:{level}"
-
-
-def bank_of(projection: Projection, population: Population, profile: Profile, *, encoded: bool) -> Bank | None:
-    """The bank that holds the synapses of a ``projection`` into ``population``; ``encoded``: from an encoder."""
-    source = "input" if encoded else "itself" if projection.source == population.name else "others"
-    target = "readouts" if isinstance(population.soma, Readout) else "neurons"
-    fitting = (bank for bank in profile.banks if bank.source in (source, "any") and bank.target in (target, "any"))
-    return next(fitting, None)
 
 
 class Wiring:
@@ -110,7 +103,7 @@ class Wiring:
 
     def of(self, sender: str) -> Iterator[Term]:
         """All terms of a sender's events, and of its being there."""
-        shape, encoded = self.graph.shape(sender), sender not in self.populations
+        shape = self.graph.shape(sender)
         copies = np.zeros(shape, np.int64)
         for fed in self._fed[sender].values():
             reached = np.zeros(shape, np.bool_)
@@ -120,7 +113,7 @@ class Wiring:
                 joined = fan_out > 0
                 first = joined & ~reached
                 reached |= joined
-                bank = bank_of(projection, self.populations[each.population], self.profile, encoded=encoded)
+                bank = find_bank(self.graph, self.populations[each.population], projection, self.profile)
                 yield from self._synapses(sender, projection, each, fan_out, first, bank)
                 if bank is not None:
                     seen = visited.setdefault(bank.name, np.zeros(shape, np.bool_))
