@@ -414,10 +414,12 @@ class Profile(Record):
             if self.limits.neurons is None:
                 raise refusal("cores work through all slots, and their number is null", "give it", key="limits")
             if any(kind.neurons for kind in self.limits.kinds):
-                raise refusal("cores work through all slots, and kinds differ in them", "leave it out", key="limits")
+                problem = "cores work through all slots, so that kinds cannot differ in neurons"
+                raise refusal(problem, "leave these out", key="limits")
         largest = max((core for kind in self.limits.kinds for core in kind.cores), default=-1)
         if largest >= (self.topology.cores if self.topology else 0):
-            raise refusal(f"limits.kinds has core {largest}, which the chip does not", "count from 0", key="limits")
+            problem = f"limits.kinds has core {largest}, which is none of the chip's"
+            raise refusal(problem, "count from 0", key="limits")
         if self.host is not None and self.host.tile >= (self.topology.tiles if self.topology else 1):
             raise refusal(f"host.tile is {self.host.tile}, which is none of the chip's", "count from 0", key="host")
         return self

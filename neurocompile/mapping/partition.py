@@ -35,6 +35,8 @@ class Piece:
 def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
     """Pieces in topological order, each of which some core can hold; CapacityError where one neuron is too much.
 
+    Nothing is cut smaller because the cores that can hold it are few.
+
     A neuron that fires sends one message to each piece where it has synapses, whatever the number of projections: that
     is one out-axon here and one in-axon there, or one per bit plane. What leaves the chip counts no out-axon.
     """

@@ -43,7 +43,7 @@ def _cores(pieces: Sequence[Piece], profile: Profile) -> list[int]:
     limits = np.array([[kind.limits.get(each.name, np.iinfo(np.int64).max) for each in CORE_LIMITS] for kind in kinds])
     summed = np.array([each.summed for each in CORE_LIMITS])
     needs = np.array([[piece.needs[each.name] for each in CORE_LIMITS] for piece in pieces])
-    fits = (needs[:, None] <= limits).all(axis=2)
+    fits = np.all(needs[:, None] <= limits, axis=2)
     cores, kind_of = _candidates(kinds, len(pieces), profile)
     held: Array = np.zeros((len(cores), len(CORE_LIMITS)), np.int64)
     free = np.ones(len(cores), np.bool_)
@@ -105,10 +105,13 @@ def _enough(fits: Array, left: Array) -> bool:
 
 
 def _no_room(piece: Piece, kinds: Sequence[CoreKind], profile: Profile) -> CapacityError:
-    """Where cores differ: the first piece that none has room for, and what they differ in."""
-    names = {name for kind in kinds for name in kind.limits}
-    differ = {name for name in names if len({kind.limits.get(name) for kind in kinds}) > 1} or names
-    wanted = [each for each in CORE_LIMITS if each.name in differ]
+    """Where cores differ: the first piece that none has room for, and what it needs more of than some core has."""
+    least = {
+        each: min(kind.limits[each.name] for kind in kinds if each.name in kind.limits)
+        for each in CORE_LIMITS
+        if any(each.name in kind.limits for kind in kinds)
+    }
+    wanted = [each for each, limit in least.items() if piece.needs[each.name] > limit] or list(least)
     needs = " and ".join(f"{piece.needs[each.name]:,} {each.noun}" for each in wanted)
     limits = ", ".join(
         f"{' and '.join(f'{kind.limits[each.name]:,}' for each in wanted if each.name in kind.limits)} on {kind.where}"
