@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from neurocompile import driver
 from neurocompile.backends.base import Progress, Samples
-from neurocompile.backends.cycle.result import CycleRun, Timing
+from neurocompile.backends.cycle.result import CycleRun
 from neurocompile.errors import InputError
 from neurocompile.ir.nodes import ENCODERS, SPIKING, Array
 from neurocompile.ir.populations import populations
@@ -19,12 +19,11 @@ MOST_BYTES = 1 << 31
 
 
 @dataclass(frozen=True)
-class TimedRun:
-    """What the functional engine gave, and when it happened. ``shown``: the spikes of the first sample, (T, *shape)."""
+class Timing:
+    """When a run happened, and the spikes of its first sample, (T, *shape) per sender."""
 
-    run: driver.Run
     cycle: CycleRun
-    shown: dict[str, Array]
+    shown: Mapping[str, Array]
 
 
 def time_run(
@@ -32,11 +31,11 @@ def time_run(
     samples: Samples,
     *,
     labels: Array | None = None,
-    timing: Timing = "exact",
+    timing: str = "exact",
     data: str | None = None,
     memory_bytes: int | None = None,
     progress: Callable[[str, str], Progress | None] | None = None,
-) -> TimedRun:
+) -> tuple[driver.Run, Timing]:
     """Run samples on the functional engine and time them on the program's chip, one after another without a gap.
 
     ``progress`` gives a bar for (what, unit). ProfileError where the profile has no times, InputError where so many
@@ -71,12 +70,12 @@ def time_run(
         program.mapping,
         program.profile,
         events,
-        timing=timing,
+        timing="exact" if timing == "exact" else "fast",
         awake=awake,
         leftover=leftover,
         progress=timed,
     )
-    return TimedRun(run, cycle, {name: values[0] for name, values in events.items()})
+    return run, Timing(cycle, {name: values[0] for name, values in events.items()})
 
 
 def _check_size(program: Program, samples: int) -> None:

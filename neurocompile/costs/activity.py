@@ -58,9 +58,9 @@ class _Header(BaseModel):
     events: list[str]
     bits: list[str]
     active: list[str]
+    correct: Annotated[int, Field(ge=0)] | None = None
     each: list[str] = []
     chip: str = ""
-    correct: Annotated[int, Field(ge=0)] | None = None
     sha256: str
 
 
@@ -123,6 +123,11 @@ class Activity:
     def accuracy(self) -> float | None:
         """The share of samples that got their label's class; None where there were no labels."""
         return None if self.correct is None else self.correct / self.samples
+
+    @property
+    def digest(self) -> str:
+        """A hash of all counts."""
+        return hashlib.sha256(self._tensors()).hexdigest()
 
     @classmethod
     def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data", watch: Watch | None = None) -> Activity:
@@ -198,12 +203,15 @@ class Activity:
             "each": self.each.counters if self.each else {},
         }
 
-    def save(self, folder: Path) -> None:
-        """Write ``activity.safetensors``, then ``activity.json`` with its hash: a torn pair is refused on reading."""
-        tensors = save_tensors(
+    def _tensors(self) -> bytes:
+        return save_tensors(
             {f"{kind}/{name}": np.ascontiguousarray(array).reshape(array.shape)
              for kind, arrays in self._arrays.items() for name, array in arrays.items()}
         )  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """Write ``activity.safetensors``, then ``activity.json`` with its hash: a torn pair is refused on reading."""
+        tensors = self._tensors()
         header = _Header(
             format=FORMAT,
             data=self.data,

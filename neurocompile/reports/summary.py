@@ -122,7 +122,7 @@ def _time_rows(report: Report) -> Rows:
 def accuracy(report: Report) -> str:
     """What the last run with labels found."""
     share = report.get("accuracy")
-    return "unknown: no labels; give --labels to run" if share is None else percent(share)
+    return "unknown; --labels measures it" if share is None else percent(share)
 
 
 def total_energy(report: Report) -> str:
@@ -143,6 +143,7 @@ def work_rows(report: Report) -> Rows:
         ("neuron updates, active", number(counters["updates_active"])),
         ("  inactive", number(counters["updates_inactive"])),
         ("  without state", number(counters["updates_stateless"])),
+        ("  of readouts", number(counters["updates_readout"])),
         ("spikes", number(counters["spikes"])),
         ("messages", number(counters["messages_in"])),
         ("memory accesses", f"{number(accesses['total'])} words"),
@@ -216,7 +217,7 @@ def cycle_sections(cycle: Report, most: int | None = None) -> list[Section]:
         Section(
             f"Cores{_of(cores, cycle['cores'])}",
             [core_cells(core, cycle) for core in cores],
-            ("core", "populations", "busy", "sending", "receiving", "stalled", "idle", "in", "out", "queue"),
+            CORE_COLUMNS,
             words=2,
         ),
         Section(
@@ -226,7 +227,7 @@ def cycle_sections(cycle: Report, most: int | None = None) -> list[Section]:
                  percent(link["busy"] / total if total else 0), time(link["wait"]), number(link["peak"]))
                 for link in links
             ],
-            ("link", "messages", "busy", "share", "waiting", "queue"),
+            ("link", "messages", "busy", "share", "waiting", "queue\npeak"),
         ),
     ]  # fmt: skip
 
@@ -252,7 +253,14 @@ def cycle_rows(cycle: Report) -> Rows:
     ]
 
 
+CORE_COLUMNS = (
+    "core", "populations", "busy", "sending", "receiving", "stalled", "idle", "messages\nin", "messages\nout",
+    "queue\npeak",
+)  # fmt: skip
+
+
 def core_cells(core: Report, cycle: Report) -> tuple[str, ...]:
+    """One core's row, in the order of ``CORE_COLUMNS``."""
     time = time_in(cycle["unit"])
     whole = _busy(core) + core["stalled"] + core["idle"]
     return (

@@ -103,6 +103,20 @@ def cycle_section(run: CycleRun, mapping: Mapping, profile: Profile) -> dict[str
     }  # fmt: skip
 
 
+def cycle_summary(run: CycleRun) -> dict[str, Any]:
+    """The few numbers that a run prints."""
+    return {
+        "timing": run.timing,
+        "unit": run.unit,
+        "steps": len(run.step_time),
+        "total": run.total,
+        "fast_total": run.fast_total,
+        "latency": spread(run.sample_latency),
+        "throughput_per_s": _per_second(run),
+        "overruns": run.overruns,
+    }
+
+
 def raster_section(graph: Graph, events: Map[str, Array], sample: int = 0) -> dict[str, Any]:
     """``report["raster"]``: spikes of one sample, (T, *shape), of some neurons of each population, evenly chosen."""
     populations = []

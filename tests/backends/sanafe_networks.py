@@ -155,27 +155,32 @@ def biased(seed: int) -> Case:
     return draw.program(5, draw.readout(20, 4, bias=-0.5), neurons=12), draw.sample()
 
 
-def stateless(seed: int) -> Case:
+def stateless(seed: int, *, biases: bool = False) -> Case:
     """One step, and so no state."""
     draw = Drawing(seed, (1, 8, 8), DirectEncoder())
     draw.conv(1, 4, padding=(1, 1))
-    draw.lif()
+    draw.lif(bias=draw.rng.integers(-4, 5, 4) / 4 if biases else 0.0)
     draw.conv(4, 4, stride=(2, 2))
-    draw.lif()
+    draw.lif(bias=0.5 if biases else 0.0)
     draw.add(Flatten())
-    return draw.program(1, draw.readout(36, 5), neurons=50), draw.sample()
+    return draw.program(1, draw.readout(36, 5, bias=0.25 if biases else 0.0), neurons=50), draw.sample()
+
+
+def stateless_biased(seed: int) -> Case:
+    """The same with biases, for which some neurons fire without input."""
+    return stateless(seed, biases=True)
 
 
 GENERATED = [
     (make, seed)
     for seed, make in enumerate(
-        (linear, convolutions, skip, recurrent, biased, stateless, convolutions, skip, linear, stateless)
+        (linear, convolutions, skip, recurrent, biased, stateless, convolutions, skip, stateless_biased, stateless)
     )
 ]
 
 
 def realistic() -> Case:
-    """Of the size of a network for small pictures: 12 x 12 in colour, three convolutions, 8,700 neurons."""
+    """Of the size of a network for small pictures: 24 x 24 in colour, three convolutions, 9,300 neurons."""
     draw = Drawing(100, (3, 24, 24), PoissonEncoder())
     draw.conv(3, 8, padding=(1, 1))
     draw.lif()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,22 +33,26 @@ class Totals:
     time_s: float
 
 
-def load(program: Program, sample: Array) -> Any:
-    """The chip, with the network on it and the spikes of ``sample`` in its input neurons."""
+@dataclass(frozen=True)
+class Found:
+    """The totals as they are; the notes of the export; the messages of each step, if they were asked for."""
+
+    totals: Totals
+    notes: list[str]
+    messages: list[list[dict[str, Any]]]
+
+
+def simulate(program: Program, sample: Array, timing: str, *, messages: bool) -> Found:
+    """All steps of ``sample``. ``timing``: SANA-FE's model. ``messages``: to tell each of them takes it long."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.yaml"
-        write_sanafe(replace(program, calibration=np.asarray(sample, np.float32)[None]), path)
+        notes = write_sanafe(replace(program, calibration=np.asarray(sample, np.float32)[None]), path)
         architecture = sanafe.load_arch(str(path))
         network = sanafe.load_net(str(path), architecture)
     chip = sanafe.SpikingChip(architecture)
     chip.load(network)
-    return chip
-
-
-def simulate(program: Program, sample: Array, timing: str) -> tuple[Totals, dict[str, Any]]:
-    """All steps of ``sample``: the totals as they are, and everything that SANA-FE says. ``timing``: its model."""
     steps = program.mapped.timesteps + program.phase_steps
-    found = load(program, sample).sim(steps, timing_model=timing, perf_trace=True, message_trace=True)
+    found = chip.sim(steps, timing_model=timing, perf_trace=True, message_trace=messages or None)
     totals = Totals(
         found["neurons_fired"],
         found["packets_sent"],
@@ -55,45 +61,40 @@ def simulate(program: Program, sample: Array, timing: str) -> tuple[Totals, dict
         found["energy"]["total"],
         found["sim_time"],
     )
-    return totals, found
+    return Found(totals, notes, found["message_trace"] or [])
 
 
-def without_biases(program: Program, totals: Totals, found: dict[str, Any]) -> Totals:
-    """The totals of the *simple* model without the spikes that are biases: all their messages are told in the trace,
-    and what they cost is what the profile says of their way and their synapses, which are of one kind here."""
-    profile = program.profile
-    assert profile.noc is not None
-    assert profile.barrier is not None
-    columns, rows = profile.noc.hop_east_west.energy_pj, profile.noc.hop_north_south.energy_pj
-    synapse = profile.events.synaptic_op
-    assert columns
-    assert rows
-    assert synapse
-    assert synapse.energy_pj
-    barrier_s = profile.barrier.barrier_ns(program.mapping.tiles) * 1e-9
-    time_s = 0.0
-    ours: list[dict[str, Any]] = []
-    fired = set()
-    for step, messages in enumerate(found["message_trace"]):
-        sending: dict[int, float] = {0: 0.0}
-        receiving: dict[int, float] = {0: 0.0}
+def without_biases(program: Program, found: Found) -> Totals:
+    """The totals without the spikes that are biases: less what the export's note says of them, which the messages
+    prove. The time is that of the *simple* model, from all other messages."""
+    notes = [note for note in found.notes if note.startswith("biases are spikes there")]
+    if not notes:
+        return found.totals
+    numbers = re.search(r"take (\S+) firings, (\S+) packets, (\S+) hops, (\S+) synaptic events and (\S+) J", notes[0])
+    assert numbers
+    firings, packets, hops, events = (int(number.replace(",", "")) for number in numbers.groups()[:4])
+    time_s, theirs = 0.0, []
+    barrier = program.profile.barrier
+    assert barrier
+    for messages in found.messages:
+        sides: defaultdict[tuple[str, int], float] = defaultdict(float)
         for each in messages:
             if each["src_neuron_group_id"].endswith("__bias"):
-                fired.add((step, each["src_neuron_group_id"]))
-                ours.append(each)
+                theirs.append(each)
                 continue
-            sending[each["src_core_id"]] = sending.get(each["src_core_id"], 0.0) + each["generation_delay"]
-            receiving[each["dest_core_id"]] = receiving.get(each["dest_core_id"], 0.0) + each["processing_delay"]
-        time_s += max(max(sending.values()), max(receiving.values())) + barrier_s
-    ways = sum(abs(each["src_x"] - each["dest_x"]) for each in ours) * columns.value
-    ways += sum(abs(each["src_y"] - each["dest_y"]) for each in ours) * rows.value
-    events = sum(each["spikes"] for each in ours)
+            sides["sending", each["src_core_id"]] += each["generation_delay"]
+            sides["receiving", each["dest_core_id"]] += each["processing_delay"]
+        time_s += max(sides.values()) + barrier.barrier_ns(program.mapping.tiles) * 1e-9
+    assert len({(each["timestep"], each["src_neuron_group_id"]) for each in theirs}) == firings
+    assert (len(theirs), sum(each["hops"] for each in theirs)) == (packets, hops)
+    assert sum(each["spikes"] for each in theirs) == events
+    totals = found.totals
     return Totals(
-        totals.fired - len(fired),
-        totals.packets - len(ours),
+        totals.fired - firings,
+        totals.packets - packets,
         totals.synaptic_events - events,
-        totals.hops - sum(each["hops"] for each in ours),
-        totals.energy_j - (ways + events * synapse.energy_pj.value) * 1e-12,
+        totals.hops - hops,
+        totals.energy_j - float(numbers[5]),
         time_s,
     )
 
