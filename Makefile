@@ -39,9 +39,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 	touch $@
 
 # The frameworks that networks come from. By themselves they would pull other builds of torch (torchvision, torchaudio),
-# an older nir, a simulator of one chip, or refuse this Python; what they really import is the extra "frameworks".
+# an older nir, a simulator of one chip, or refuse this Python; what they really import is the extra "frameworks". With
+# them comes SANA-FE, a simulator to compare with.
 $(FRAMEWORKS): $(READY)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[frameworks]'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[frameworks,sanafe]'
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python -c constraints.txt \
 		snntorch spikingjelly norse sinabs lava-dl
 	touch $@

@@ -126,6 +126,8 @@ def _pair(case: Case, repeat: int, notes: list[str]) -> report.Row:
     seconds = [[run["seconds"] for run in side] for side in told]
     medians = [statistics.median(side) for side in seconds]
     peaks = [side[-1]["peak_bytes"] for side in told]
+    if "synaptic_events" in told[0][-1]:
+        notes.append(report.chip_note(medians, [side[-1] for side in told]))
     ratio = None
     if case.theirs:
         ratio = statistics.median(theirs / ours for ours, theirs in zip(*seconds, strict=True))

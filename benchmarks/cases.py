@@ -53,6 +53,8 @@ class Case:
 
 _DIGITS = "our Lava backend: vgg-t5 of `make demo`, all held-out digits, equal in every event"
 
+_CHIP = "from its files to the time of the last step; equal in firings, packets and synaptic events"
+
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
@@ -71,5 +73,7 @@ CASES: dict[str, Case] = {
         ),
         Case("fuzz", f"the interpreter: {NETWORKS:,} generated networks, 0 mismatches", "fuzz", None, None, 1),
         Case("lava-conv", "Lava's stock Conv, per step", "lava-conv", "stock-conv", 10, 5),
+        Case("cycle-sanafe", f"SANA-FE, detailed, {_CHIP}", "chip-exact", "sanafe-exact", 10, 3),
+        Case("cycle-sanafe-fast", f"SANA-FE, simple, {_CHIP}", "chip-fast", "sanafe-fast", 10, 3),
     )
 }  # fmt: skip

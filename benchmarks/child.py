@@ -29,6 +29,7 @@ REMEDIES = {
     "spikingjelly": "pip install --no-deps spikingjelly==2.0.0",
     "loguru": "pip install loguru",
     "tqdm": "pip install tqdm",
+    "sanafe": "pip install sanafe==2.2.9",
 }
 
 #: what a child gets to end in, before it is killed

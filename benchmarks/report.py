@@ -49,6 +49,17 @@ def show(rows: list[Row], console: Console) -> None:
             console.print(f"{row['case']}: {note}", markup=False, soft_wrap=True)
 
 
+def chip_note(seconds: list[float], told: list[Row]) -> str:
+    """What ours and theirs, which timed a network on a chip, did in their ``seconds``."""
+    events = told[0]["synaptic_events"]
+    ours, theirs = (f"{events / each / 1e6:.3g}" for each in seconds)
+    on_chip = " and ".join(f"{each['chip_seconds'] * 1e6:,.1f} us" for each in told)
+    return (
+        f"{events:,} synaptic events, of which ours deals with {ours} million per second and theirs with {theirs}; the "
+        f"chip takes {on_chip}"
+    )
+
+
 def machine() -> str:
     """What the numbers depend on, in a line. Nothing in it names a host."""
     versions = ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name)))
@@ -59,7 +70,7 @@ def machine() -> str:
     )
 
 
-_PACKAGES = ("torch", "numba", "numpy", "snntorch", "spikingjelly", "lava-nc")
+_PACKAGES = ("torch", "numba", "numpy", "snntorch", "spikingjelly", "lava-nc", "sanafe")
 
 
 def _version(name: str) -> str | None:

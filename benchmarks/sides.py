@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import chip
 import numpy as np
 import torch
 import vgg16
@@ -65,6 +66,8 @@ def _network(case: Case) -> Side:
             return vgg16.make(case.network)
         if case.ours == "digits-engine":
             _make_digits()
+        if case.ours.startswith("chip"):
+            chip.make()
         return {}
 
     return Side(run, warm_ups=0)
@@ -230,4 +233,8 @@ SIDES: dict[str, Callable[[Case], Ways]] = {
     "digits-lava": _digits_lava,
     "lava-conv": _lava_conv,
     "stock-conv": _stock_conv,
+    "chip-exact": lambda _: chip.ours("exact"),
+    "chip-fast": lambda _: chip.ours("fast"),
+    "sanafe-exact": lambda _: chip.theirs("exact"),
+    "sanafe-fast": lambda _: chip.theirs("fast"),
 }

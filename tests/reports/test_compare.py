@@ -83,6 +83,11 @@ def test_different_data_are_told() -> None:
     assert "not all were measured" not in shown(compare([report_of(chip()), report_of(chip())]))
 
 
+def test_times_of_two_kinds_are_told() -> None:
+    assert "the cycle engine has timed some and not others" in shown(compare([report_of(chip()), full()]), 200)
+    assert "the cycle engine has timed some" not in shown(compare([full(), full()]), 200)
+
+
 def test_columns_have_names_of_their_own() -> None:
     def headings(*folders: str | None) -> list[str]:
         return [

@@ -161,8 +161,16 @@ def test_cycles_of_a_chip_without_a_clock_stay_cycles() -> None:
     shown = text_of(report)
     assert "400 cycles" in shown
     assert re.search(r"throughput +unknown: no time in seconds", shown)
-    assert "exact over" not in shown
+    assert "(exact: " not in shown
     assert "longer than" not in shown
+
+
+def test_a_run_that_took_no_time_has_no_difference() -> None:
+    report = full()
+    report["cycle"] |= {"total": 0.0, "fast_total": 0.0, "difference": None}
+    assert "(exact: " not in text_of(report)
+    report["cycle"]["links"] = []
+    assert "Links" not in text_of(report)
 
 
 def test_accuracy_is_that_of_the_run_or_unknown() -> None:
