@@ -45,6 +45,13 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use the first
 Html = Annotated[Path | None, typer.Option(help="Write it as one HTML file, for any browser.")]
 Csv = Annotated[Path | None, typer.Option(help="Write every number in full as CSV, for pandas and spreadsheets.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write it as Markdown tables.")]
+Timing = Annotated[
+    str | None,
+    typer.Option(
+        help="How the cycle engine works: exact (every message on the network) or fast (sums of each core); exact if "
+        "left out. A report without it takes mean counts, or the last run's times."
+    ),
+]
 ProgramFolder = Annotated[Path, typer.Argument(help="The folder that build made.")]
 
 
@@ -179,8 +186,12 @@ def run(
     limit: Limit = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="functional, reference or lava; functional if left out (reference without torch or numba)."),
+        typer.Option(
+            help="functional, reference, lava, or cycle: functional, and when it all happens on the chip; functional "
+            "if left out (reference without torch or numba)."
+        ),
     ] = None,
+    timing: Timing = None,
     memory: Annotated[
         str | None, typer.Option(help="What the functional engine may take, such as 500MB or 2GiB.")
     ] = None,
@@ -201,10 +212,11 @@ def run(
             labels,
             limit,
             backend=backend,
+            timing=timing,
             memory_bytes=None if memory is None else _bytes(memory),
             save=save,
             explain=explain,
-            progress=bars.task("running", "steps" if backend == "lava" else "samples"),
+            progress=bars.task,
         )
     _emit(result, as_json, quiet, terminal.show_run)
     if not result["recorded"]:
@@ -266,6 +278,7 @@ def report(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
+    timing: Timing = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -284,8 +297,9 @@ def report(
             input_file=input_file,
             labels_file=labels,
             limit=limit,
+            timing=timing,
             files={"html": html, "csv": csv, "markdown": markdown},
-            progress=bars.task("measuring", "samples"),
+            progress=bars.task,
         )
     _emit(result, as_json, quiet, terminal.show_report)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from neurocompile import driver
 from neurocompile.backends.base import Progress, Samples
+from neurocompile.backends.cycle.stored import from_file, to_bytes
 from neurocompile.backends.export import find_format
 from neurocompile.costs.activity import Activity
 from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
@@ -29,11 +31,20 @@ from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.files import render_comparison, render_report
 from neurocompile.reports.html import to_html
+from neurocompile.reports.tabs.accuracy import accuracy_tab
+from neurocompile.reports.timing import cycle_section, cycle_summary, raster_section, timed_of
 from neurocompile.resources import find_profile, list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
+from neurocompile.timing import Timing, time_run
 from neurocompile.verification import SWEEP_SAMPLES, WIDTHS, verify_program
 from neurocompile.writing import check_place, whole_file, whole_path, write_all, write_whole
 
+#: gives a progress bar for (what, unit)
+Progresses = Callable[[str, str], Progress | None]
+
+#: a run's times, in a program folder
+_CYCLE = "cycle.safetensors"
+_LARGEST_DRIFT_BYTES = 1 << 24
 #: so many of a checkpoint's own samples show what a freshly built program does
 _SAMPLE_LIMIT = 64
 
@@ -86,15 +97,21 @@ def run(
     limit: int | None,
     *,
     backend: str | None = None,
+    timing: str | None = None,
     memory_bytes: int | None = None,
     save: Path | None = None,
     explain: bool = False,
-    progress: Progress | None = None,
+    progress: Progresses | None = None,
 ) -> dict[str, Any]:
     """Run a file or a folder of samples; the program folder keeps what the network did, for its report.
 
+    The backend "cycle" is the functional one, and says when everything happens on the chip (``timing``: exact or fast).
     ``explain``: the result also has the ``kernels`` of the engine. ``save``: where outputs and all events are written.
     """
+    if timing is not None and backend != "cycle":
+        raise InputError(f"--timing {timing} is for the cycle engine; give --backend cycle too, or leave it out")
+    if explain and backend == "cycle":
+        raise InputError("--explain is about kernels of the functional engine; give --backend functional")
     program = Program.load(folder)
     kernels = {"kernels": driver.explain(program, backend)} if explain else {}
     samples, labels, data = _samples(program, input_file, labels_file, limit)
@@ -102,26 +119,41 @@ def run(
         if save.suffix != ".npz":
             raise InputError(f"--save is {save}; give a file that ends in .npz")
         check_place(save)
-    result = driver.run(
-        program,
-        samples,
-        labels=labels,
-        backend=backend,
-        data=data,
-        record=save is not None,
-        memory_bytes=memory_bytes,
-        progress=progress,
-    )
+    bars = progress or _no_progress
+    timed: Timing | None = None
+    if backend == "cycle":
+        result, timed = time_run(
+            program,
+            samples,
+            labels=labels,
+            timing=timing or "exact",
+            data=data,
+            memory_bytes=memory_bytes,
+            progress=bars,
+        )
+    else:
+        result = driver.run(
+            program,
+            samples,
+            labels=labels,
+            backend=backend,
+            data=data,
+            record=save is not None,
+            per_sample=True,
+            memory_bytes=memory_bytes,
+            progress=bars("running", "steps" if backend == "lava" else "samples"),
+        )
     if save is not None and result.events is not None:
         with whole_file(save) as file:
             write_npz(file, result.outputs, result.events)
     try:
-        write_report(folder, program, result.activity)
+        write_report(folder, program, result.activity, timed)
     except OSError:  # such as a folder that is for reading only: the results count all the same
         recorded = False
     else:
         recorded = True
-    return {"program": str(folder), **result.summary(), **kernels, "recorded": recorded}
+    found = {} if timed is None else {"backend": "cycle", "cycle": cycle_summary(timed.cycle)}
+    return {"program": str(folder), **result.summary(), **found, **kernels, "recorded": recorded}
 
 
 def verify(
@@ -167,16 +199,22 @@ def report(
     input_file: Path | None = None,
     labels_file: Path | None = None,
     limit: int | None = None,
+    timing: str | None = None,
     files: Mapping[str, Path | None] | None = None,
-    progress: Progress | None = None,
+    progress: Progresses | None = None,
 ) -> dict[str, Any]:
-    """The report of a program on its own or another profile. ``files``: where to write it as "html", "csv" and
-    "markdown", all of them or none."""
+    """The report of a program on its own or another profile. ``timing``: the cycle engine times the samples, "exact" or
+    "fast". ``files``: where to write it as "html", "csv" and "markdown", all of them or none."""
     wanted = _wanted(files)
     program = Program.load(folder)
-    work = _work(folder, program, input_file, labels_file, limit, progress)
     chip = program.profile if profile is None else load_profile(profile)
-    result = report_elsewhere(program, work, chip, progress)
+    if timing is None:
+        measuring = (progress or _no_progress)("measuring", "samples")
+        work = _work(folder, program, input_file, labels_file, limit, measuring)
+        result = report_elsewhere(program, work, chip, measuring)
+    else:
+        result = _timed_report(program, chip, _samples(program, input_file, labels_file, limit), timing, progress)
+    result["drift"] = _drift(folder)
     write_all({path: render_report(form, result) for form, path in wanted.items()})
     return result
 
@@ -318,10 +356,45 @@ def targets(name: str | None) -> dict[str, Any]:
     return {"targets": [load_target(each).model_dump(mode="json") for each in names]}
 
 
-def make_report(program: Program, activity: Activity) -> Report:
+def make_report(program: Program, activity: Activity, timed: Timing | None = None) -> Report:
     """The report of a program on its own chip."""
-    conversion = program.conversion and program.conversion.model_dump()
-    return {**report_data(program.mapped, program.mapping, activity, program.profile), "conversion": conversion}
+    graph, mapping, profile = program.mapped, program.mapping, program.profile
+    result = report_data(graph, mapping, activity, profile, timed_of(timed.cycle) if timed else None)
+    return {
+        **result,
+        "cycle": timed and cycle_section(timed.cycle, mapping, profile),
+        "raster": timed and raster_section(graph, timed.shown),
+        "conversion": program.conversion and program.conversion.model_dump(),
+    }
+
+
+def _timed_report(
+    program: Program,
+    chip: Profile,
+    data: tuple[Samples, Array | None, str],
+    timing: str,
+    progress: Progresses | None,
+) -> Report:
+    """The report of a run that the cycle engine times here and now."""
+    samples, labels, name = data
+    other = program if chip == program.profile else driver.retarget(program, chip)
+    ran, timed = time_run(other, samples, labels=labels, timing=timing, data=name, progress=progress)
+    return make_report(other, ran.activity, timed)
+
+
+def _drift(folder: Path) -> dict[str, Any] | None:
+    """What verify has written into a program folder; InputError where it is damaged."""
+    path = folder / "drift.json"
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > _LARGEST_DRIFT_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
+        plain: dict[str, Any] = json.loads(path.read_bytes())
+        accuracy_tab({"drift": plain})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise InputError(f"{path}: it is damaged ({error!r:.80}); run verify again, or delete it") from None
+    return plain
 
 
 @dataclass(frozen=True)
@@ -331,6 +404,7 @@ class Work:
     activity: Activity
     samples: Samples | None = None
     labels: Array | None = None
+    timed: Timing | None = None
 
 
 def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Progress | None = None) -> Report:
@@ -341,10 +415,12 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
     """
     activity = work.activity
     if chip == program.profile:
-        return make_report(program, activity)
+        return make_report(program, activity, work.timed)
     other = driver.retarget(program, chip)
     if work.samples is not None:
-        ran = driver.run(other, work.samples, labels=work.labels, data=activity.data, progress=progress)
+        ran = driver.run(
+            other, work.samples, labels=work.labels, data=activity.data, per_sample=True, progress=progress
+        )
         return make_report(other, ran.activity)
     if other.integer.hash == program.integer.hash:
         return make_report(other, activity)
@@ -357,16 +433,32 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
     return result
 
 
-def write_report(folder: Path, program: Program, activity: Activity) -> None:
+def write_report(folder: Path, program: Program, activity: Activity, timed: Timing | None = None) -> None:
     """The files of a program folder that depend on what the network did with some data."""
-    result = make_report(program, activity)
+    result = {**make_report(program, activity, timed), "drift": _drift(folder)}
     with name_errors(folder), tempfile.TemporaryDirectory(prefix=".neurocompile-", dir=folder) as scratch:
         fresh = Path(scratch)
         activity.save(fresh)
         (fresh / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
         (fresh / "report.html").write_text(to_html(result), encoding="utf-8")
+        if timed is None:
+            (folder / _CYCLE).unlink(missing_ok=True)
+        else:
+            (fresh / _CYCLE).write_bytes(to_bytes(timed.cycle, timed.shown, _run_hash(program, activity)))
         for path in fresh.iterdir():
             path.replace(folder / path.name)
+
+
+def _run_hash(program: Program, activity: Activity) -> str:
+    """Of what a timed run was: this program, and what it did."""
+    return hashlib.sha256(f"{program.mapped.hash} {program.profile.name} {activity.digest}".encode()).hexdigest()
+
+
+def _timing(folder: Path, program: Program, activity: Activity) -> Timing | None:
+    """The timed run of a program folder, if its last run was one."""
+    path = folder / _CYCLE
+    found = from_file(path, program.mapped, program.mapping, _run_hash(program, activity)) if path.is_file() else None
+    return found and Timing(*found)
 
 
 def _report_on_calibration(program: Program, folder: Path, progress: Progress | None) -> None:
@@ -375,7 +467,7 @@ def _report_on_calibration(program: Program, folder: Path, progress: Progress | 
         return
     few = program.calibration[:_SAMPLE_LIMIT]
     data = f"{len(few)} calibration samples"
-    write_report(folder, program, driver.run(program, few, data=data, progress=progress).activity)
+    write_report(folder, program, driver.run(program, few, data=data, per_sample=True, progress=progress).activity)
 
 
 def _wanted(files: Mapping[str, Path | None] | None) -> dict[str, Path]:
@@ -431,6 +523,11 @@ def _work(
             raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
         activity = Activity.load(folder)
         activity.check(program.integer)
-        return Work(activity)
+        return Work(activity, timed=_timing(folder, program, activity))
     samples, labels, data = _samples(program, input_file, labels_file, limit)
-    return Work(driver.run(program, samples, labels=labels, data=data, progress=progress).activity, samples, labels)
+    ran = driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress)
+    return Work(ran.activity, samples, labels)
+
+
+def _no_progress(_: str, __: str) -> None:
+    return None

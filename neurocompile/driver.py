@@ -17,6 +17,7 @@ from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.backends.reference import ReferenceBackend
 from neurocompile.costs.activity import Activity
 from neurocompile.costs.baselines import ann_layers
+from neurocompile.costs.per_sample import SampleCounter
 from neurocompile.errors import GraphError, InputError, ProfileError
 from neurocompile.hardware.profile import Profile, load_profile
 from neurocompile.hardware.target import Target, load_target
@@ -313,13 +314,15 @@ def run(
     backend: str | None = None,
     data: str | None = None,
     record: bool = False,
+    per_sample: bool = False,
     memory_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Run samples (N, *shape) or (N, T, *shape) on a backend (None: ``default_backend``). ``data`` says what they are.
 
     Samples that are no array, such as ``samples.load_samples`` gives, are read as they are needed. Events are counted
-    and forgotten, unless ``record`` is given. ``memory_bytes`` is what the functional engine may take.
+    and forgotten, unless ``record`` is given. ``per_sample``: the activity also has the counters of each sample on the
+    program's chip. ``memory_bytes`` is what the functional engine may take.
     """
     samples, labels = as_samples(samples), None if labels is None else as_array(labels)
     graph = program.integer
@@ -331,12 +334,13 @@ def run(
     activity: Activity | None = None
     spikes, results = ArrayHash(), ArrayHash()
     events = Recording(graph) if record else None
+    counter = SampleCounter(program.mapped, program.mapping, program.profile) if per_sample else None
     clipped, start = 0, time.perf_counter()
     for first, trace in _batches(engine, program, samples, progress):
         count = len(trace.outputs[graph.outputs[0]])
         for name, values in trace.outputs.items():
             outputs[name].append(values.astype(np.int64, copy=False))
-        seen = Activity.of(graph, trace, data)
+        seen = Activity.of(graph, trace, data, counter and counter.begin(count))
         activity = activity + seen if activity else seen
         spikes.update(trace.events)
         results.update(trace.outputs)
@@ -346,6 +350,8 @@ def run(
         del trace  # so that its arrays are not there beside those of the next batch
     seconds = time.perf_counter() - start
     assert activity is not None  # there are samples: that is checked
+    if counter is not None:
+        activity = dataclasses.replace(activity, each=counter.result())
     whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
     activity = dataclasses.replace(activity, correct=correct(Trace(whole, {}), labels))
     return Run(

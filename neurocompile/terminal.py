@@ -18,7 +18,7 @@ from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.conversion import said
 from neurocompile.reports.drift import print_drift
 from neurocompile.reports.terminal import print_report
-from neurocompile.reports.wording import percent
+from neurocompile.reports.wording import number, percent, spread, time_in
 
 
 class PassWatcher:
@@ -105,7 +105,7 @@ def show_run(result: dict[str, Any]) -> None:
         ("output hash", result["output_hash"][:16]),
         ("seconds", result["seconds"]),
     ]
-    _table(result["program"], ("", result["backend"]), rows)
+    _table(result["program"], ("", result["backend"]), [*rows, *_chip_rows(result.get("cycle"))])
     if "kernels" in result:
         columns = tuple(result["kernels"][0])
         kernels = [tuple(row.values()) for row in result["kernels"]]
@@ -116,6 +116,24 @@ def show_run(result: dict[str, Any]) -> None:
             "build again with --calibration data that covers them",
             markup=False,
         )
+
+
+def _chip_rows(cycle: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """What the cycle engine adds."""
+    if cycle is None:
+        return []
+    show = time_in(cycle["unit"])
+    per_second = cycle["throughput_per_s"]
+    rows = [
+        ("on the chip, all of it", show(cycle["total"])),
+        ("latency of a sample", spread(cycle["latency"], show)),
+        ("throughput", "unknown" if per_second is None else f"{number(per_second)} samples/s"),
+    ]
+    if cycle["timing"] == "exact":
+        rows.append(("without the network", show(cycle["fast_total"])))
+    if cycle["overruns"]:
+        rows.append(("steps beyond the tick", f"{cycle['overruns']:,} of {cycle['steps']:,}"))
+    return rows
 
 
 def show_verify(result: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,10 +37,12 @@ from neurocompile.ir.nodes import (
 from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping.synapses import payload_bits
 
-FORMAT = "neurocompile.activity/1"
+FORMAT = "neurocompile.activity/2"
+_FORMATS = ("neurocompile.activity/1", FORMAT)  # the first knows of no single samples
 _JSON, _TENSORS = "activity.json", "activity.safetensors"
 _LARGEST_JSON_BYTES = 1 << 24
 _KINDS = ("events", "bits", "active")
+_MOST_COUNTED = 1 << 53  # of one sample, beyond which a float64 would no longer be exact
 _BATCH_NEURONS = 1 << 22  # neuron-steps looked at together
 
 
@@ -57,7 +59,40 @@ class _Header(BaseModel):
     bits: list[str]
     active: list[str]
     correct: Annotated[int, Field(ge=0)] | None = None
+    each: list[str] = []
+    chip: str = ""
     sha256: str
+
+
+class Watch(Protocol):
+    """Who looks on while a batch is counted."""
+
+    def sent(self, kind: str, name: str, values: Array) -> None:
+        """ "events" of ``name`` (N, T, *shape), whether each neuron sent something; or the number of set "bits"."""
+
+    def active(self, name: str, first: int, flags: Array) -> None:
+        """Active updates of ``name``, bool (n*T, *shape) or what broadcasts to it, of n samples from ``first`` on. All
+        that is told of a sample adds up."""
+
+
+@dataclass(frozen=True)
+class EachSample:
+    """What each sample did on one ``chip`` (a hash of network, mapping and profile): int64 (samples,) by the names of
+    ``Counters.flat``."""
+
+    chip: str
+    counters: Mapping[str, Array]
+
+    def __add__(self, other: EachSample) -> EachSample:
+        """The samples of both; what is not counted in one of them did not happen there."""
+        mine, theirs = (np.zeros_like(next(iter(part.counters.values()))) for part in (self, other))
+        return EachSample(
+            self.chip,
+            {
+                name: np.concatenate([self.counters.get(name, mine), other.counters.get(name, theirs)])
+                for name in dict.fromkeys((*self.counters, *other.counters))
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +107,7 @@ class Activity:
     own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
     sample has begun is dropped, and makes no update active.
     ``data`` says what the samples were. ``correct``: how many got the class of their label; None without labels.
+    ``each``: what each of them did, if that was counted.
     """
 
     data: str
@@ -81,29 +117,40 @@ class Activity:
     bits: Mapping[str, Array]
     active: Mapping[str, Array]
     correct: int | None = None
+    each: EachSample | None = None
 
     @property
     def accuracy(self) -> float | None:
         """The share of samples that got their label's class; None where there were no labels."""
         return None if self.correct is None else self.correct / self.samples
 
+    @property
+    def digest(self) -> str:
+        """A hash of all counts."""
+        return hashlib.sha256(self._tensors()).hexdigest()
+
     @classmethod
-    def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data") -> Activity:
+    def of(cls, graph: Graph, trace: Trace, data: str = "unnamed data", watch: Watch | None = None) -> Activity:
         """Count a run of ``graph``; a trace in chip time has the same layout, so it gives the same counts."""
         sent = {name: trace.events[name] for name in graph.of_kind(*ENCODERS, *SPIKING)}
         fired = {name: values != 0 for name, values in sent.items()}
         samples = len(next(iter(sent.values())))
+        bits = {
+            name: _bits(graph, name, sent[name])
+            for name in graph.of_kind(*ENCODERS)
+            if _is_whole(graph, name, sent[name])
+        }
+        if watch is not None:
+            for kind, values in (("events", fired), ("bits", bits)):
+                for name, each in values.items():
+                    watch.sent(kind, name, each)
         return cls(
             data,
             samples,
             graph.timesteps,
             events={name: _count(_in_turn(flags)) for name, flags in fired.items()},
-            bits={
-                name: _bits(graph, name, sent[name])
-                for name in graph.of_kind(*ENCODERS)
-                if _is_whole(graph, name, sent[name])
-            },
-            active=_active(graph, fired, samples),
+            bits={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in bits.items()},
+            active=_active(graph, fired, samples, watch),
         )
 
     def __add__(self, other: Activity) -> Activity:
@@ -124,6 +171,7 @@ class Activity:
                 for kind in _KINDS
             },
             correct=None if self.correct is None or other.correct is None else self.correct + other.correct,
+            each=self.each + other.each if self.each and other.each and self.each.chip == other.each.chip else None,
         )
 
     def rate(self, name: str) -> float:
@@ -148,12 +196,22 @@ class Activity:
         if graph.stage in ("integer", "mapped") and set(self.bits) != set(encoders):
             raise InputError(f"activity of {self.data!r} is of a float network, {graph.name!r} is not; run it again")
 
+    @property
+    def _arrays(self) -> dict[str, Mapping[str, Array]]:
+        return {
+            **{kind: getattr(self, kind) for kind in _KINDS},
+            "each": self.each.counters if self.each else {},
+        }
+
+    def _tensors(self) -> bytes:
+        return save_tensors(
+            {f"{kind}/{name}": np.ascontiguousarray(array).reshape(array.shape)
+             for kind, arrays in self._arrays.items() for name, array in arrays.items()}
+        )  # fmt: skip
+
     def save(self, folder: Path) -> None:
         """Write ``activity.safetensors``, then ``activity.json`` with its hash: a torn pair is refused on reading."""
-        tensors = save_tensors(
-            {f"{kind}/{name}": np.ascontiguousarray(array).reshape(array.shape)
-             for kind in _KINDS for name, array in getattr(self, kind).items()}
-        )  # fmt: skip
+        tensors = self._tensors()
         header = _Header(
             format=FORMAT,
             data=self.data,
@@ -163,6 +221,8 @@ class Activity:
             bits=list(self.bits),
             active=list(self.active),
             correct=self.correct,
+            each=list(self._arrays["each"]),
+            chip=self.each.chip if self.each else "",
             sha256=hashlib.sha256(tensors).hexdigest(),
         )
         _replace(folder / _TENSORS, tensors)
@@ -178,22 +238,27 @@ class Activity:
             tensors = load_tensors(raw)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path}: {error}; run the network again") from None
-        names = {kind: getattr(header, kind) for kind in _KINDS}
+        names = {kind: getattr(header, kind) for kind in (*_KINDS, "each")}
         if hashlib.sha256(raw).hexdigest() != header.sha256:
             raise InputError(f"{path} does not belong to {_JSON}; run the network again")
-        if set(tensors) != {f"{kind}/{name}" for kind in _KINDS for name in names[kind]}:
+        if set(tensors) != {f"{kind}/{name}" for kind in names for name in names[kind]}:
             raise InputError(f"{path}: its arrays are not those that {_JSON} names; run the network again")
         if header.correct is not None and header.correct > header.samples:
             raise InputError(f"{folder / _JSON}: {header.correct} of {header.samples} samples got their class, which "
                              "cannot be; run the network again")  # fmt: skip
         most = header.samples * header.timesteps
         for name, array in tensors.items():
-            limit = most * 64 if name.startswith("bits/") else most
-            if array.dtype != np.int64 or (array < 0).any() or (array > limit).any():
+            if name.startswith("each/"):
+                limit, shape = _MOST_COUNTED, (header.samples,)
+            else:
+                limit, shape = most * 64 if name.startswith("bits/") else most, array.shape
+            if array.shape != shape or array.dtype != np.int64 or (array < 0).any() or (array > limit).any():
                 raise InputError(f"{path}: {name} is no count of at most {limit}; run the network again")
             array.setflags(write=False)
-        arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in _KINDS}
-        return cls(header.data, header.samples, header.timesteps, **arrays, correct=header.correct)
+        arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in names}
+        counters = arrays.pop("each")
+        each = EachSample(header.chip, counters) if counters else None
+        return cls(header.data, header.samples, header.timesteps, **arrays, correct=header.correct, each=each)
 
 
 def _count(flags: Array) -> Array:
@@ -210,14 +275,15 @@ def _is_whole(graph: Graph, name: str, values: Array) -> bool:
 
 
 def _bits(graph: Graph, name: str, values: Array) -> Array:
+    """Set bits of each of the values."""
     node, whole = graph.node(name), values.astype(np.int64)
     if isinstance(node, DirectEncoder) and node.low < 0:
         whole = whole & ((1 << payload_bits(node)) - 1)
-    total: Array = np.bitwise_count(np.abs(whole)).sum(axis=(0, 1), dtype=np.int64)
-    return total
+    planes: Array = np.bitwise_count(np.abs(whole))
+    return planes
 
 
-def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str, Array]:
+def _active(graph: Graph, fired: Mapping[str, Array], samples: int, watch: Watch | None) -> dict[str, Array]:
     """Per soma with state, in batches, so that the memory it takes does not grow with the number of samples."""
     counts = {}
     for population in populations(graph):
@@ -226,6 +292,10 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
         bias = np.broadcast_to(_biased(population.soma, population.shape), population.shape)
         if bias.all():
             counts[population.name] = np.full(population.shape, samples * graph.timesteps)
+            if watch is not None:
+                watch.active(
+                    population.name, 0, np.ones((samples * graph.timesteps, *(1 for _ in bias.shape)), np.bool_)
+                )
             continue
         total = np.zeros(population.shape, np.int64)
         sources = [fired[projection.source] for projection in population.projections]
@@ -237,9 +307,16 @@ def _active(graph: Graph, fired: Mapping[str, Array], samples: int) -> dict[str,
                 for projection, source in zip(population.projections, sources, strict=True)
             )
             arrived = functools.reduce(np.logical_or, others, first)
-            total += _count(arrived)
+            told = [arrived]
             if population.name in fired:
-                total += _count(_in_turn(fired[population.name][span]) & ~arrived)
+                told.append(_in_turn(fired[population.name][span]) & ~arrived)
+            for flags in told:
+                total += _count(flags)
+                if watch is not None:
+                    watch.active(population.name, start, flags & ~bias if bias.any() else flags)
+            if watch is not None and bias.any():
+                always = np.broadcast_to(bias, (len(told[0]), *population.shape))
+                watch.active(population.name, start, always)
         counts[population.name] = np.where(bias, samples * graph.timesteps, total)
     return counts
 
@@ -302,7 +379,7 @@ def _read_header(path: Path) -> _Header:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}; run the network to get its activity") from None
     version = plain.get("format") if isinstance(plain, dict) else None
-    if version != FORMAT:
+    if version not in _FORMATS:
         raise InputError(f"{path}: format is {version!r:.60}, this version reads {FORMAT!r}; run the network again")
     try:
         return _Header.model_validate(plain)

@@ -4,7 +4,7 @@ All that a chip does is linear in the events of its senders (encoders and spikin
 its populations, and in the steps. A neuron that fires sends one *message* to each core where it has synapses, whatever
 the number of projections and slices there; where a chip takes an analog value bit by bit, one per set bit. What a
 message does for all of a core (its way, its handling, a whole row of synapses) is counted at the first slice there that
-it has synapses in; what it does for each projection at that projection's slice.
+it has synapses in; what it does for each projection, at that projection's slice.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Wiring:
         """How many slots of a core are looked at though they are empty, at every step; told with its first slice."""
         if self.profile.core.visits != "slots" or self.profile.limits.neurons is None:
             return
-        for slices in self._by_core.values():
+        for slices in self.mapping.by_core().values():
             yield slices[0], max(0, self.profile.limits.neurons.count - sum(each.neurons for each in slices))
 
     # -------------------------------------------------------------------------------------------------------- events
@@ -107,7 +107,6 @@ class Wiring:
         copies = np.zeros(shape, np.int64)
         for fed in self._fed[sender].values():
             reached = np.zeros(shape, np.bool_)
-            visited: dict[str, Array] = {}
             for each, projection in fed:
                 fan_out = synapses.fan_out(projection, each.box)
                 joined = fan_out > 0
@@ -116,10 +115,8 @@ class Wiring:
                 bank = find_bank(self.graph, self.populations[each.population], projection, self.profile)
                 yield from self._synapses(sender, projection, each, fan_out, first, bank)
                 if bank is not None:
-                    seen = visited.setdefault(bank.name, np.zeros(shape, np.bool_))
-                    yield Term(each, f"bank_visits:{bank.name}", joined & ~seen, every_step=True)
+                    yield Term(each, f"bank_visits:{bank.name}", joined, every_step=True)
                     yield Term(each, f"bank_messages:{bank.name}", joined)
-                    seen |= joined
                 if first.any():
                     yield from self._arrivals(sender, each, first)
             copies += reached
@@ -136,13 +133,11 @@ class Wiring:
         if self.profile.core.fetch == "row":
             slots = self.profile.limits.neurons
             assert slots is not None  # the profile says so
-            row = self.profile.synapses.axon_words(slots.count, synapses.entry_bits(projection))
             operations = first * slots.count
-            words = first * synapse_words(row, self.profile, level)
         else:
             skips = bank is not None and bank.zeros == "skipped"
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
-            words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
+        words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
         graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
         yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations)
         if bank is not None:
@@ -181,17 +176,10 @@ class Wiring:
         return self.profile.topology.tile_columns.count if self.profile.topology else 1
 
     @cached_property
-    def _by_core(self) -> dict[int, list[CoreSlice]]:
-        cores: dict[int, list[CoreSlice]] = {}
-        for each in self.mapping.slices:
-            cores.setdefault(each.core, []).append(each)
-        return cores
-
-    @cached_property
     def _fed(self) -> dict[str, dict[int, list[tuple[CoreSlice, Projection]]]]:
         """Per sender and core the slices that it feeds, and how."""
         fed: dict[str, dict[int, list[tuple[CoreSlice, Projection]]]] = {sender: {} for sender in self.senders}
-        for core, slices in self._by_core.items():
+        for core, slices in self.mapping.by_core().items():
             for each in slices:
                 for projection in self.populations[each.population].projections:
                     fed[projection.source].setdefault(core, []).append((each, projection))

@@ -45,11 +45,15 @@ def review(profile: Profile) -> Review:
     """What there is and what is missing."""
     counted = Counter(leaf.basis for _, leaf in leaves(profile) if isinstance(leaf, Quantity))
     latency = _unknown_times(profile, ("events", "banks"))
-    energy = [f"{key}.energy_pj" for key, cost in costs(profile) if cost.energy_pj is None]
+    never = set()  # accesses that no run makes: axon tables are not counted, and weights are not written
+    for level in profile.memory:
+        key, used = f"memory.{level.name}", {"state", "synapses"} & set(level.holds)
+        never |= {f"{key}.{way}" for way in ("read", "write") if not used or (way == "write" and "state" not in used)}
+    energy = [f"{key}.energy_pj" for key, cost in costs(profile) if cost.energy_pj is None and key not in never]
     energy += [
         f"memory.{level.name}.word_bits"
         for level in profile.memory
-        if not level.energy_in_events and level.word_bits is None
+        if not level.energy_in_events and level.word_bits is None and f"memory.{level.name}.read" not in never
     ]
     if profile.static_power_mw is None:
         energy.append("static_power_mw")

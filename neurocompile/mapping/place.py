@@ -14,7 +14,7 @@ import numpy as np
 from neurocompile.errors import CapacityError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.nodes import Array
-from neurocompile.mapping.limits import CORE_LIMITS, core_limits
+from neurocompile.mapping.limits import CORE_LIMITS, core_limits, joint_needs
 from neurocompile.mapping.mapping import CoreSlice
 from neurocompile.mapping.partition import Piece
 
@@ -39,8 +39,8 @@ def place(pieces: Sequence[Piece], profile: Profile) -> tuple[CoreSlice, ...]:
     )
 
 
-def _cores(pieces: Sequence[Piece], most: int, profile: Profile, *, share: bool = False) -> list[int] | None:
-    """A core below ``most`` for each piece; None where one finds no room. ``share``: cores are never to spare.
+def _cores(pieces: Sequence[Piece], most: int, profile: Profile) -> list[int] | None:
+    """A core below ``most`` for each piece; None where one finds no room.
 
     What pieces take together is an upper bound (``limits.joint_needs``), so that no core is ever too full.
     """
@@ -52,7 +52,7 @@ def _cores(pieces: Sequence[Piece], most: int, profile: Profile, *, share: bool 
     used = 0  # cores from here on are empty
     for index, piece in enumerate(pieces):
         rest = len(pieces) - index
-        if not share and most - used >= rest:
+        if most - used >= rest:
             return [*placed, *range(used, used + rest)]
         needs = np.array([piece.needs[each.name] for each in CORE_LIMITS])
         joint = np.where(summed, held[: used + 1] + needs, np.maximum(held[: used + 1], needs))
@@ -67,15 +67,20 @@ def _cores(pieces: Sequence[Piece], most: int, profile: Profile, *, share: bool 
 
 
 def _too_many(pieces: Sequence[Piece], profile: Profile) -> CapacityError:
-    cores = _cores(pieces, len(pieces), profile, share=True)
-    assert cores is not None, "each piece fits a core by itself"
     assert profile.topology is not None
-    taken = dict.fromkeys((piece.population, core) for piece, core in zip(pieces, cores, strict=True))
-    largest = Counter(population for population, _ in taken).most_common(_NAMED)
+    cores, limits = profile.topology.cores, core_limits(profile)
+    together = joint_needs(piece.needs for piece in pieces)
+    summed = [each for each in CORE_LIMITS if each.summed and each.name in limits]
+    scarce = max(summed, key=lambda each: together[each.name] / limits[each.name], default=None)
+    why = ""
+    if scarce and together[scarce.name] > cores * limits[scarce.name]:
+        why = f" ({together[scarce.name]:,} {scarce.noun}, limit {cores * limits[scarce.name]:,})"
+    largest = Counter(piece.population for piece in pieces).most_common(_NAMED)
     listed = ", ".join(f"{population} {count:,}" for population, count in largest)
     return CapacityError(
-        f"the network needs {max(cores) + 1:,} cores, limit {profile.topology.cores:,} ({profile.name}); most go to "
-        f"{listed}: make these smaller, lower --bits, or choose a chip with more cores"
+        f"the network has {len(pieces):,} pieces that do not fit {cores:,} core{'s' * (cores > 1)} of {profile.name}, "
+        f"even where they share them{why}; most are of {listed}: make these smaller, lower --bits, or choose a chip "
+        "with more cores"
     )
 
 

@@ -34,7 +34,7 @@ def refused(program: str, profile: str, error: NeurocompileError, timesteps: int
         **_UNKNOWN,
         "program": program,
         "profile": profile,
-        "timesteps": timesteps,
+        **({} if timesteps is None else {"timesteps": timesteps}),
         "error": str(error),
         "refusal": "failed" if fits else "does not fit",
     }
@@ -99,6 +99,7 @@ def compare(reports: Sequence[Report]) -> Comparison:
                 "folder": report.get("folder"),
                 "profile": report["profile"],
                 "timesteps": report.get("timesteps"),
+                "timed": report.get("cycle") is not None,
                 "notes": report.get("notes", []),
                 "missing": report.get("missing", []),
                 "refusal": report.get("refusal"),
@@ -336,9 +337,14 @@ def pareto_lines(comparison: Comparison) -> list[str]:
     better = ["; ".join(columns[number]["heading"] for number in point["dominated_by"]) for point in points]
     lines += _told(comparison, [f"dominated by {names}" if names else None for names in better])
     lines += _told(comparison, [_unknown(column, point) for column, point in zip(columns, points, strict=True)])
-    data = row_of(comparison, "data")["values"]
-    if len({found for found, column in zip(data, columns, strict=True) if column["error"] is None}) > 1:
+    found = [number for number, column in enumerate(columns) if column["error"] is None]
+    if len({row_of(comparison, "data")["values"][number] for number in found}) > 1:
         lines.append("careful: not all were measured on the same data (see: mean over)")
+    if len({columns[number]["timed"] for number in found}) > 1:
+        lines.append(
+            "careful: the cycle engine has timed some and not others, which have the times of mean counts "
+            "(see: cycle engine)"
+        )
     return lines
 
 

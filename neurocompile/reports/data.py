@@ -14,11 +14,14 @@ from neurocompile.costs.baselines import (
 )
 from neurocompile.costs.counters import NUMBERS, Counters
 from neurocompile.costs.estimate import Costs, LayerCosts, LevelCosts, estimate
+from neurocompile.costs.per_sample import SampleCosts, chip_hash, sample_costs
 from neurocompile.costs.pricing import PARTS, Bill
+from neurocompile.costs.timed import Timed
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.mapping.limits import core_limits, joint_needs
 from neurocompile.mapping.mapping import Mapping
+from neurocompile.reports.timing import LISTED, evenly, spread
 
 FORMAT = "neurocompile.report/1"
 #: the time steps that a network of one step is compared with: the paper's start
@@ -27,9 +30,15 @@ MANY_STEPS = 5
 Report = dict[str, Any]
 
 
-def report_data(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile) -> Report:
-    """The report of a mapped graph: JSON data without NaN, null where a number of the profile is missing."""
-    costs = estimate(graph, mapping, activity, profile)
+def report_data(
+    graph: Graph, mapping: Mapping, activity: Activity, profile: Profile, timed: Timed | None = None
+) -> Report:
+    """The report of a mapped graph: JSON data without NaN, null where a number of the profile is missing. ``timed``:
+    a run whose times take the place of estimated ones."""
+    costs = estimate(graph, mapping, activity, profile, timed)
+    each = activity.each
+    if each is not None and each.chip != chip_hash(graph, mapping, profile):
+        each = None  # they were counted on another chip
     return {
         "format": FORMAT,
         "program": graph.name,
@@ -65,6 +74,7 @@ def report_data(graph: Graph, mapping: Mapping, activity: Activity, profile: Pro
         "stateless": costs.stateless,
         "utilisation": _utilisation(mapping, profile),
         "layers": [_layer(layer, activity) for layer in costs.layers],
+        "samples": each and _samples(sample_costs(each, costs, profile, timed)),
         "ann": _ann(graph, profile, costs),
         "papers": _papers(graph, activity, profile),
         "activity": {
@@ -96,6 +106,17 @@ def _accesses(counters: Counters) -> dict[str, float]:
     """Words read and written."""
     synapses, state = counters.accesses("synapses"), counters.accesses("state")
     return {"synapses": synapses, "state": state, "total": synapses + state}
+
+
+def _samples(costs: SampleCosts | None) -> dict[str, Any] | None:
+    """Of all samples; those whose values are listed are evenly chosen."""
+    if costs is None:
+        return None
+    listed = evenly(len(costs.energy_pj), LISTED)
+    return {
+        name: None if values is None else {**spread(values), "values": values[listed].tolist()}
+        for name, values in vars(costs).items()
+    }
 
 
 def _level(costs: LevelCosts) -> dict[str, Any]:

@@ -87,11 +87,11 @@ def cost_rows(report: Report) -> Rows:
 
 def _basis_rows(report: Report) -> Rows:
     """How good the numbers are that the known energy comes from."""
-    bases = report.get("energy_by_basis_pj") or {}
+    bases = {basis: value for basis, value in (report.get("energy_by_basis_pj") or {}).items() if value}
     whole = sum(bases.values())
     if not whole:
         return []
-    told = (f"{percent(value / whole)} {basis}" for basis, value in bases.items() if value)
+    told = (f"{percent(value / whole)} {basis}" for basis, value in bases.items())
     return [("  by basis of its numbers", ", ".join(told))]
 
 
@@ -122,7 +122,7 @@ def _time_rows(report: Report) -> Rows:
 def accuracy(report: Report) -> str:
     """What the last run with labels found."""
     share = report.get("accuracy")
-    return "unknown: no labels; give --labels to run" if share is None else percent(share)
+    return "unknown; --labels measures it" if share is None else percent(share)
 
 
 def total_energy(report: Report) -> str:
@@ -143,6 +143,7 @@ def work_rows(report: Report) -> Rows:
         ("neuron updates, active", number(counters["updates_active"])),
         ("  inactive", number(counters["updates_inactive"])),
         ("  without state", number(counters["updates_stateless"])),
+        ("  of readouts", number(counters["updates_readout"])),
         ("spikes", number(counters["spikes"])),
         ("messages", number(counters["messages_in"])),
         ("memory accesses", f"{number(accesses['total'])} words"),
@@ -210,25 +211,14 @@ def level_cells(level: Report) -> tuple[str, ...]:
 def cycle_sections(cycle: Report, most: int | None = None) -> list[Section]:
     """What the cycle engine timed: the run, then cores and links, the busiest first."""
     cores, links = _busiest(cycle["cores"], _busy, most), _busiest(cycle["links"], lambda link: link["busy"], most)
-    time, total = time_in(cycle["unit"]), cycle["total"]
-    return [
+    sections = [
         Section("Cycle engine", cycle_rows(cycle), notes=cycle["notes"]),
-        Section(
-            f"Cores{_of(cores, cycle['cores'])}",
-            [core_cells(core, cycle) for core in cores],
-            ("core", "populations", "busy", "sending", "receiving", "stalled", "idle", "in", "out", "queue"),
-            words=2,
-        ),
-        Section(
-            f"Links{_of(links, cycle['links'])}",
-            [
-                (f"tile {link['from']} to {link['to']}", number(link["messages"]), time(link["busy"]),
-                 percent(link["busy"] / total if total else 0), time(link["wait"]), number(link["peak"]))
-                for link in links
-            ],
-            ("link", "messages", "busy", "share", "waiting", "queue"),
-        ),
-    ]  # fmt: skip
+        Section(f"Cores{_of(cores, cycle['cores'])}", [core_cells(each, cycle) for each in cores], CORE_COLUMNS, 2),
+    ]
+    if links:  # else all is on one tile
+        rows = [link_cells(each, cycle) for each in links]
+        sections.append(Section(f"Links{_of(links, cycle['links'])}", rows, LINK_COLUMNS))
+    return sections
 
 
 def cycle_rows(cycle: Report) -> Rows:
@@ -239,9 +229,8 @@ def cycle_rows(cycle: Report) -> Rows:
         ("timed", f"{every}: {_count(cycle['samples'], 'sample')} in {_count(cycle['steps'], 'step')}"),
         ("whole run", time(cycle["total"])),
     ]
-    if cycle["timing"] == "exact":
-        rows.append(("  without the network", f"{time(cycle['fast_total'])}; exact over that: "
-                                              f"{times(cycle['difference'])}"))  # fmt: skip
+    if cycle["timing"] == "exact" and cycle["difference"] is not None:
+        rows.append(("  without the network", f"{time(cycle['fast_total'])} (exact: {cycle['difference'] - 1:+.2%})"))
     rows += [("step", spread(step, time)), ("  its barrier", time(cycle["barrier"]))]
     if cycle["overruns"]:
         rows.append(("  longer than their tick", number(cycle["overruns"])))
@@ -252,7 +241,14 @@ def cycle_rows(cycle: Report) -> Rows:
     ]
 
 
+CORE_COLUMNS = (
+    "core", "populations", "busy", "sending", "receiving", "stalled", "idle", "messages\nin", "messages\nout",
+    "queue\npeak",
+)  # fmt: skip
+
+
 def core_cells(core: Report, cycle: Report) -> tuple[str, ...]:
+    """One core's row, in the order of ``CORE_COLUMNS``."""
     time = time_in(cycle["unit"])
     whole = _busy(core) + core["stalled"] + core["idle"]
     return (
@@ -263,6 +259,22 @@ def core_cells(core: Report, cycle: Report) -> tuple[str, ...]:
         number(core["messages_in"]),
         number(core["messages_out"]),
         number(core["queue_peak"]),
+    )
+
+
+LINK_COLUMNS = ("link", "messages", "busy", "share", "waiting", "queue\npeak")
+
+
+def link_cells(link: Report, cycle: Report) -> tuple[str, ...]:
+    """One link's row, in the order of ``LINK_COLUMNS``; the share is of the whole run."""
+    time, total = time_in(cycle["unit"]), cycle["total"]
+    return (
+        f"tile {link['from']} to {link['to']}",
+        number(link["messages"]),
+        time(link["busy"]),
+        percent(link["busy"] / total if total else 0),
+        time(link["wait"]),
+        number(link["peak"]),
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -71,6 +74,74 @@ def test_compare_refuses(cli: Cli) -> None:
     cli("compare", "program", "nowhere").refused("nowhere is not a neurocompile program")
     cli("compare").refused("Missing argument")
     cli("compare", "program", "--profiles").refused("--profiles")
+
+
+def test_accuracy_is_recorded_by_a_run_with_labels(cli: Cli) -> None:
+    assert cli("report", "program", "--json").json["accuracy"] is None
+    ran = cli("run", "program", "--input", "x.npy", "--labels", "y.npy", "--json").json
+    assert cli("report", "program", "--json").json["accuracy"] == ran["accuracy"]
+    here, elsewhere = cli("compare", "program", "--profiles", "loihi2", "cmos45-int32", "--json").json["reports"]
+    assert here["accuracy"] == ran["accuracy"]
+    assert elsewhere["accuracy"] is None  # its widths may give other outputs
+    assert any("give --input and --labels to count them with cmos45-int32's" in note for note in elsewhere["notes"])
+    words = ("--profiles", "loihi2", "cmos45-int32", "--input", "x.npy", "--labels", "y.npy", "--json")
+    compared = cli("compare", "program", *words).json
+    assert [report["accuracy"] is None for report in compared["reports"]] == [False, False]
+    assert cli("report", "program", *words[3:]).json["accuracy"] == ran["accuracy"]
+    cli("run", "program", "--input", "x.npy", "--json")
+    assert cli("report", "program", "--json").json["accuracy"] is None
+    cli("report", "program", "--labels", "y.npy").refused("--labels y.npy needs the samples that they belong to")
+
+
+def test_compare_goes_on_where_a_column_fails(cli: Cli, place: Path) -> None:
+    shutil.copytree(place / "program", place / "silent")
+    (place / "silent/activity.json").unlink()
+    fine, failed = cli("compare", "program", "silent", "--json").json["reports"]
+    assert fine["energy_pj"]["total"] > 0
+    assert (failed["refusal"], failed["folder"]) == ("failed", "silent")
+    assert "silent: no run is recorded" in failed["error"]
+    assert "silent: no run is recorded" in " ".join(cli("compare", "program", "silent").out.split())
+    cli("compare", "silent").refused("silent: no run is recorded")
+    cli("compare", "silent", "silent", "--profiles", "loihi2", "cmos45-int32").refused("silent: no run is recorded")
+
+
+@pytest.mark.parametrize("words", [("report", "program"), ("compare", "program", "--profiles", "loihi2", "odin")])
+def test_all_files_hold_what_is_printed(cli: Cli, place: Path, words: tuple[str, ...]) -> None:
+    files = ("--html", "a.html", "--csv", "a.csv", "--markdown", "a.md")
+    plain = cli(*words, *files, "--json").json
+    energies = {report["energy_pj"]["total"] for report in plain.get("reports", [plain])}
+    text = (place / "a.csv").read_text()
+    assert all(repr(energy) in text for energy in energies if energy is not None)
+    assert (place / "a.html").read_text().startswith("<!doctype html>")
+    assert (place / "a.md").read_text().startswith("# ")
+    before = {name: (place / name).read_bytes() for name in files[1::2]}
+    assert cli(*words, *files, "--quiet") == Result(0, "", "")
+    assert {name: (place / name).read_bytes() for name in files[1::2]} == before
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_no_file_is_written_where_one_cannot_be(cli: Cli, place: Path, command: str) -> None:
+    cli(command, "program", "--csv", "a.csv", "--markdown", "nowhere/a.md").refused("folder nowhere does not exist")
+    cli(command, "program", "--csv", "a.csv", "--html", "program").refused("program: is a folder")
+    cli(command, "program", "--csv", "a.csv", "--html", "./a.csv").refused(
+        "--html and --csv are both", "give each a file of its own"
+    )
+    assert not (place / "a.csv").exists()
+
+
+def test_no_colour(place: Path) -> None:
+    """Not where it is not wanted, nor in a pipe; all is said in words and shapes anyhow."""
+    for variables, escapes in (
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ):
+        shown = subprocess.run(
+            [sys.executable, "-m", "neurocompile", "compare", "program"],
+            capture_output=True, text=True, check=True, cwd=place, timeout=60,
+            env={"PYTHONIOENCODING": "utf-8", "PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **variables},
+        ).stdout  # fmt: skip
+        assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", shown)) is escapes
 
 
 @pytest.mark.parametrize("stage", ["trained", "integer", "mapped"])

@@ -175,6 +175,8 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"events": [["encoder"]]}, "events"),
         ({"extra": 1}, "extra"),
         ({"sha256": "0"}, "does not belong"),
+        ({"correct": 3}, "3 of 2 samples got their class, which cannot be; run the network again"),
+        ({"correct": -1}, "correct"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -195,6 +197,16 @@ def test_a_missing_or_cut_file_is_refused(tmp_path: Path, name: str) -> None:
     path.unlink()
     with pytest.raises(InputError, match=name):
         Activity.load(tmp_path)
+
+
+def test_accuracy_is_kept_and_added_up(tmp_path: Path) -> None:
+    seen = dataclasses.replace(activity(tiny()), correct=1)
+    assert seen.accuracy == 0.5
+    seen.save(tmp_path)
+    assert Activity.load(tmp_path).accuracy == 0.5
+    assert (seen + dataclasses.replace(seen, correct=2)).accuracy == 0.75
+    assert (seen + activity(tiny())).accuracy is None
+    assert activity(tiny()).accuracy is None
 
 
 def test_activity_of_another_network_is_refused() -> None:

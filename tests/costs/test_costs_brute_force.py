@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 from costs_cases import FIXED, activity, chip, mapped
+from costs_followed import matrix
 
 from neurocompile.costs.activity import Activity
 from neurocompile.costs.counters import count
@@ -27,7 +27,7 @@ from neurocompile.ir.nodes import (
     Scale,
     SumPool2d,
 )
-from neurocompile.ir.populations import Population, Projection, populations
+from neurocompile.ir.populations import Population, populations
 from neurocompile.ir.verify import verify
 from neurocompile.mapping import map_graph, synapses
 from neurocompile.mapping.mapping import CoreSlice
@@ -81,16 +81,6 @@ def big(neurons: int, payload_bits: int) -> Profile:
     roomy = tuple(level.model_copy(update={"size_words": None}) for level in toy.memory)
     topology = toy.topology.model_copy(update={"tile_rows": rows})
     return toy.model_copy(update={"limits": limits, "topology": topology, "memory": roomy})
-
-
-def matrix(projection: Projection) -> Array:
-    """(targets, sources): how many synapses join the two, from the projection's answer to one spike at a time."""
-    node = projection.weighted
-    ones = dataclasses.replace(node, weight=np.ones_like(node.weight))
-    plain = dataclasses.replace(projection, nodes=tuple(ones if each is node else each for each in projection.nodes))
-    size = int(np.prod(projection.source_shape))
-    spikes = np.eye(size, dtype=np.int64).reshape(size, *projection.source_shape)
-    return plain.apply(spikes).reshape(size, -1).T
 
 
 @pytest.mark.parametrize("payload_bits", [0, 8])

@@ -36,7 +36,7 @@ def test_no_memory_is_both_charged_and_included(name: str) -> None:
 def test_the_first_note_says_what_is_assumed_or_included(name: str) -> None:
     first = load_profile(name).notes[0]
     assert any(word in first for word in ("assumed", "include", "not measurements", "only energy", "Energy is power",
-                                          "Cycles are", "No energy", "price list")), first  # fmt: skip
+                                          "Cycles are", "No energy", "price list", "fitted to")), first  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "energy_pj"), [("truenorth", 26), ("odin", 12.7), ("reckon", 5.3)])
@@ -45,6 +45,8 @@ def test_an_all_in_figure_bars_all_other_prices(name: str, energy_pj: float) -> 
     assert profile.events.synaptic_op is not None
     assert value(profile.events.synaptic_op.energy_pj) == energy_pj
     others = [getattr(profile.events, field) for field in type(profile.events).model_fields if field != "synaptic_op"]
+    assert all(bank.synaptic_op == profile.events.synaptic_op for bank in profile.banks)
+    assert all(bank.message is None and bank.source_visit is None for bank in profile.banks)
     prices = [value(each.energy_pj) for each in others if each is not None and not isinstance(each, str)]
     if profile.noc:
         prices += [value(each.energy_pj) for each in (profile.noc.hop_east_west, profile.noc.hop_north_south)]

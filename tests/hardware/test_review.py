@@ -79,6 +79,8 @@ def test_numbers_are_counted_by_basis() -> None:
         ({"noc": None}, (), (), ()),
         ({"memory__1__energy_in_events": False},
          tuple(f"memory.neuron state.{key}" for key in ("read.energy_pj", "write.energy_pj", "word_bits")), (), ()),
+        ({"memory__0__energy_in_events": False}, ("memory.synaptic memory.read.energy_pj",), (), ()),
+        ({"memory__2__energy_in_events": False}, (), (), ()),
         ({"host": {"tile": 0, "message": {"energy_pj": None, "time_ns": None}}},
          ("host.message.energy_pj",), (), ("host.message.time_ns",)),
     ],

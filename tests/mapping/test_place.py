@@ -68,9 +68,17 @@ def test_too_few_cores_are_refused() -> None:
     with pytest.raises(CapacityError) as refusal:
         map_graph(residual(), a_profile(cores=4, limits={"neurons": 36}))
     assert str(refusal.value) == (
-        "the network needs 9 cores, limit 4 (loihi2); most go to n1 4, n2 4, n3 1: make these smaller, lower "
-        "--bits, or choose a chip with more cores"
+        "the network has 10 pieces that do not fit 4 cores of loihi2, even where they share them (322 neurons, limit "
+        "144); most are of n1 4, n2 4, n3 1: make these smaller, lower --bits, or choose a chip with more cores"
     )
+
+
+def test_pieces_that_leave_no_core_room_for_others_are_refused() -> None:
+    """322 neurons are fewer than what four cores have; but a core with 72 of them has 9 left, and 10 are wanted."""
+    with pytest.raises(
+        CapacityError, match=r"has 6 pieces that .* 4 cores of loihi2, even where they share them; most"
+    ):
+        map_graph(residual(), a_profile(cores=4, limits={"neurons": 81}))
 
 
 def test_features_are_checked_first() -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from costs_cases import activity, chip, cost, mapped, quantity, tiny
+from page_cases import full, large
 from rich.console import Console
 
-from neurocompile.errors import CapacityError
 from neurocompile.hardware import Profile, load_profile
 from neurocompile.mapping import map_graph
-from neurocompile.reports.compare import compare, refused, saved_accesses
-from neurocompile.reports.compare_terminal import print_comparison
 from neurocompile.reports.data import report_data
 from neurocompile.reports.html import to_html
 from neurocompile.reports.terminal import print_report
-from neurocompile.reports.wording import duration, energy, number, times
+from neurocompile.reports.wording import duration, energy, energy_delay, number, plain, times
 
 Report = dict[str, Any]
 
@@ -32,12 +32,6 @@ def report_of(profile: Profile, timesteps: int = 2) -> Report:
 def text_of(report: Report) -> str:
     out = io.StringIO()
     print_report(report, Console(file=out, width=140))
-    return out.getvalue()
-
-
-def comparison_of(*reports: Report) -> str:
-    out = io.StringIO()
-    print_comparison(compare(reports), Console(file=out, width=160))
     return out.getvalue()
 
 
@@ -142,18 +136,51 @@ def test_the_terminal_shows_the_notes_first() -> None:
         assert expected in shown
 
 
-def test_the_page_is_self_contained_and_escaped() -> None:
-    report = report_of(chip())
-    report["layers"][0]["name"] = "<script>alert(1)</script>"
-    report["activity"]["data"] = "a & b"
-    page = to_html(report)
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert "a &amp; b" in page
-    assert not re.search(r"https?:|src=|@import|url\(", page)
-    assert "prefers-color-scheme: dark" in page
-    assert page.index("Every number is made up.") < page.index("<h1>")
-    assert len(page) < 20_000
+def test_the_terminal_is_golden(golden: Callable[[str, str], None]) -> None:
+    """Everything that a report can hold, within 100 columns, without a single escape sequence."""
+    out = io.StringIO()
+    print_report(full(), Console(file=out, width=100))
+    shown = out.getvalue()
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    golden("report.txt", shown)
+
+
+def test_of_many_cores_the_busiest_are_shown() -> None:
+    shown = text_of(large())
+    assert "Cores: the busiest 8 of 300" in shown
+    cores = large()["cycle"]["cores"]
+    busiest = max(cores, key=lambda core: core["sending"] + core["receiving"])
+    first = shown[shown.index("Cores:") :].splitlines()[4]
+    assert first.startswith(f"{busiest['core']} ")
+
+
+def test_cycles_of_a_chip_without_a_clock_stay_cycles() -> None:
+    report = full()
+    report["cycle"] |= {"unit": "cycles", "timing": "fast", "throughput_per_s": None, "overruns": 0}
+    shown = text_of(report)
+    assert "400 cycles" in shown
+    assert re.search(r"throughput +unknown: no time in seconds", shown)
+    assert "(exact: " not in shown
+    assert "longer than" not in shown
+
+
+def test_a_run_that_took_no_time_has_no_difference() -> None:
+    report = full()
+    report["cycle"] |= {"total": 0.0, "fast_total": 0.0, "difference": None}
+    assert "(exact: " not in text_of(report)
+    report["cycle"]["links"] = []
+    assert "Links" not in text_of(report)
+
+
+def test_accuracy_is_that_of_the_run_or_unknown() -> None:
+    assert report_of(chip())["accuracy"] is None
+    assert "unknown; --labels measures it" in text_of(report_of(chip()))
+    graph = mapped(tiny())
+    right = dataclasses.replace(activity(graph), correct=1)
+    report = report_data(graph, map_graph(graph, chip()), right, chip())
+    assert report["accuracy"] == 0.5
+    assert "50.00%" in text_of(report)
 
 
 def test_names_are_no_markup() -> None:
@@ -162,41 +189,12 @@ def test_names_are_no_markup() -> None:
     assert "[red]net[/red]" in text_of(report)
 
 
-def test_comparison() -> None:
-    sentence = "hidden: it resets to a value, and other has no reset; choose a chip with one"
-    reports = [report_of(chip()), refused("tiny", "other", CapacityError(sentence))]
-    table = compare(reports)
-    assert json.loads(json.dumps(table, allow_nan=False)) == table
-    assert [column["profile"] for column in table["columns"]] == ["toy", "other"]
-    rows = {row["name"]: row["values"] for row in table["rows"]}
-    assert rows["energy_pj"] == [192.25, None]
-    assert rows["cores"] == [2, None]
-    assert table["columns"][1]["error"] == sentence
-    shown = comparison_of(*reports)
-    assert "does not fit" in shown
-    assert f"other: {sentence}" in " ".join(shown.split())
-
-
-def test_what_one_step_saves_in_memory_accesses() -> None:
-    reports = [report_of(chip(), 1), report_of(chip(), 2)]
-    (saved,) = saved_accesses(reports)
-    assert (saved["profile"], saved["timesteps"], saved["than"]) == ("toy", 2, 1)
-    # one step: 2 bits arrive in the first sample, and 2 spikes go on, one word each; two steps: 43, see above
-    assert saved["counted"] == pytest.approx(43 / ((2 + 2) / 2))
-    assert saved["dense"] == pytest.approx(2 * (12 + 2 * 5) / 12)
-    assert "times the memory accesses of T = 1" in " ".join(comparison_of(*reports).split())
-
-
-def test_different_chips_are_not_compared_in_time_steps() -> None:
-    other = report_of(chip(), 1)
-    other["profile"] = "another"
-    assert saved_accesses([report_of(chip(), 2), other]) == []
-
-
 def test_words_for_numbers() -> None:
     assert [energy(value) for value in (None, 0, 0.5, 999, 1e3, 2.5e6, 3e9, 4e12)] == [
         "–", "0 pJ", "0.5 pJ", "999 pJ", "1 nJ", "2.5 µJ", "3 mJ", "4 J",
     ]  # fmt: skip
     assert [duration(value) for value in (42, 1500.0, 2e6, 3e9)] == ["42 ns", "1.5 µs", "2 ms", "3 s"]
+    assert [energy_delay(value) for value in (None, 2.0, 3.5e9, 4e21)] == ["–", "2 pJ·ns", "3.5 pJ·s", "4 J·s"]
+    assert plain("a\x1b[31m b\n\udcff") == r"a\x1b[31m b\n\udcff"
     assert [number(value) for value in (None, 3, 1234567, 0.123456)] == ["–", "3", "1,234,567", "0.123"]
     assert [times(value) for value in (None, 5.034, 1234.0)] == ["–", "5.03×", "1,234×"]

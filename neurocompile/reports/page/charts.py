@@ -45,41 +45,45 @@ _ROW = 22.0
 
 
 def bars(rows: Sequence[tuple[str, float | None]], unit: str) -> Element:
-    """A bar for each name, with its number behind; None says that the number is not known."""
+    """A bar for each name, with its number before it; None says that the number is not known."""
     return stacked([(name, [value]) for name, value in rows], [""], unit)
 
 
 def stacked(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str], unit: str) -> Element:
-    """Bars of several parts. The number behind a bar is their sum, with ``≥`` where a part is not known."""
-    names = max((len(name) for name, _ in rows), default=0)
-    left = min(CHARACTER * names + 12, WIDTH / 3)
-    many = len(series) > 1
+    """Bars of several parts. The number before a bar is their sum, with ``≥`` where a part is not known."""
     sums = [sum(value or 0 for value in values) for _, values in rows]
+    texts = [_sum_text(values, total, unit) for (_, values), total in zip(rows, sums, strict=True)]
+    room = min(CHARACTER * max((len(name) for name, _ in rows), default=0) + 4, WIDTH / 3)
+    numbers = room + 10 + CHARACTER * max(map(len, texts), default=0)
+    many = len(series) > 1
     top = legend_height(series) if many else 0.0
-    drawing = canvas(WIDTH, top + _ROW * len(rows) + 4, _said(rows, sums, unit))
+    drawing = canvas(WIDTH, top + _ROW * len(rows) + 4, _said(rows, texts))
     if many:
         legend(drawing, series)
-    scale = Scale.over(sums, left, WIDTH - 120)
-    for index, ((name, values), total) in enumerate(zip(rows, sums, strict=True)):
-        y, x = top + _ROW * index, left
-        label = add(drawing, "text", clipped(name, left - 8), x=left - 8, y=y + 15, klass="end")
-        if clipped(name, left - 8) != name:
+    scale = Scale.over(sums, numbers + 10, WIDTH - 10)
+    for index, ((name, values), text) in enumerate(zip(rows, texts, strict=True)):
+        y, x = top + _ROW * index, scale.start
+        label = add(drawing, "text", clipped(name, room), x=room, y=y + 15, klass="end soft")
+        if label.text != name:
             hint(label, name)
+        add(drawing, "text", text, x=numbers, y=y + 15, klass="end")
         for number, value in enumerate(values):
             if value:
                 width = max(scale.at(value) - scale.start, 1.0)
                 part = add(drawing, "rect", x=x, y=y + 3, width=width, height=_ROW - 6, fill=fill(number))
                 hint(part, " ".join(word for word in (name, series[number], shown(value, unit)) if word))
                 x += width
-        text = shown(total, unit)
-        if None in values:
-            text = "unknown" if not total else f"≥ {text}"
-        add(drawing, "text", text, x=x + 6, y=y + 15)
     return drawing
 
 
-def _said(rows: Sequence[tuple[str, Sequence[float | None]]], sums: Sequence[float], unit: str) -> str:
-    said = [f"{name} {shown(total, unit)}" for (name, _), total in zip(rows, sums, strict=True)]
+def _sum_text(values: Sequence[float | None], total: float, unit: str) -> str:
+    if None not in values:
+        return shown(total, unit)
+    return f"≥ {shown(total, unit)}" if total else "unknown"
+
+
+def _said(rows: Sequence[tuple[str, Sequence[float | None]]], texts: Sequence[str]) -> str:
+    said = [f"{name} {text}" for (name, _), text in zip(rows, texts, strict=True)]
     return "Bars: " + "; ".join(said[:12]) + ("; and more" if len(said) > 12 else "")
 
 
@@ -100,7 +104,7 @@ def lines(
     bottom = top + 180
     drawing = canvas(WIDTH, bottom + 40, f"{title or 'Lines'} over {x_title}")
     legend(drawing, names, "line")
-    across = Scale.over(x, 80, WIDTH - 12, zero=False)
+    across = Scale.over(x, 80, WIDTH - 30, zero=False)
     up = Scale.over([value for _, values in series for value in values if value is not None], bottom, top, zero=zero)
     axis_y(drawing, up, across.start, unit, title, right=across.end)
     axis_x(drawing, across, bottom, x_unit, x_title)

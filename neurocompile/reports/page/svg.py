@@ -62,7 +62,7 @@ def patterns() -> list[Element]:
     return result
 
 
-def canvas(width: float, height: float, label: str, least: float = 540) -> Element:
+def canvas(width: float, height: float, label: str, least: float = 720) -> Element:
     """An empty drawing, in CSS pixels. ``label`` is read to those who cannot see it; ``least`` is the width below which
     it is moved rather than shrunk."""
     drawing = Element("svg", role="img", width=f"{width:g}", height=f"{height:g}", viewBox=f"0 0 {width:g} {height:g}")

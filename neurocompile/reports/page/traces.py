@@ -40,7 +40,7 @@ def gantt(
     bottom = top + row * len(rows)
     drawing = canvas(WIDTH, bottom + 42, f"What {len(rows):,} cores do in {len(steps):,} time steps")
     legend(drawing, lanes, "ink")
-    across = Scale(steps[0][1][0], max(steps[-1][1][1], steps[0][1][0] + 1e-9), left, WIDTH - 14)
+    across = Scale(steps[0][1][0], max(steps[-1][1][1], steps[0][1][0] + 1e-9), left, WIDTH - 30)
     last = -math.inf
     for name, (start, _) in steps:
         x = across.at(start)

@@ -52,8 +52,8 @@ def _load(cycle: dict[str, Any]) -> Figure:
     )
     fullest = max(cycle["cores"], key=lambda core: shares[core["core"]] or 0)
     said = "Percent of the run in which a core sends or receives, in its cell; the stronger the colour, the more. "
-    busiest = f"core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}"
-    said += f"Busiest: {busiest}. Squares are tiles, by row and column."
+    said += "Squares are tiles, by row and column. "
+    said += f"Busiest: core {core_name(fullest)}, {_words(shares[fullest['core']])[1]}."
     drawing = core_map(spots, cycle["mesh"]["cores_per_tile"], "Load of the cores on the mesh")
     return Figure("Load of the cores", drawing, said, table)
 
@@ -170,6 +170,7 @@ def _explored(firing: list[Firing]) -> dict[str, Any]:
         places.append(first + each.shown / 2)
         first += each.shown + 2
     layout = {
+        "showlegend": False,
         "xaxis": {"title": {"text": "time step"}},
         "yaxis": {"tickvals": places, "ticktext": [each.name for each in firing], "range": [first, -2]},
         "height": min(1200, max(400, 60 + 3 * first)),

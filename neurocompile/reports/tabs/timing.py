@@ -112,7 +112,7 @@ def _steps(cycle: Cycle) -> list[Block]:
 def _cores(cycle: Cycle) -> Figure:
     unit = cycle["unit"]
     cores = sorted(cycle["cores"], key=lambda core: core["idle"])
-    drawn = [(core_name(core), [core[each] for each in _SPENT]) for core in cores[:_MOST_CORES]]
+    drawn = [(core_name(core), [core[each] for each in _SPENT[:-1]]) for core in cores[:_MOST_CORES]]
     table = Table(
         "Time of each core",
         [Column("core"), Column("layers"), *(Column(each, unit) for each in _SPENT), Column("busy", "%", bar=True),
@@ -123,10 +123,13 @@ def _cores(cycle: Cycle) -> Figure:
             for core in cycle["cores"]
         ],
     )  # fmt: skip
-    said = "Sums over the run: each core sends, receives, waits for the network (stalled) or has nothing to do (idle)."
+    said = (
+        "Sums over the run: each core sends, receives, or waits for the network (stalled); in the rest, which is not "
+    )
+    said += "drawn, it has nothing to do (idle)."
     if len(cores) > _MOST_CORES:
         said += f" The {_MOST_CORES} busiest of {len(cores):,} cores are drawn; the table has all."
-    return Figure("What the cores do", charts.stacked(drawn, _SPENT, unit), said, table)
+    return Figure("What the cores do", charts.stacked(drawn, _SPENT[:-1], unit), said, table)
 
 
 def core_name(core: dict[str, Any]) -> str:

@@ -272,8 +272,8 @@ class Step:
             for name in facts.graph.of_kind(*ENCODERS)
             for neuron, value in enumerate(facts.fired(name, self.t).tolist())
             if value
-            for target in facts.goes_to[name][neuron]
             for _ in range(facts.copies(name, int(value)))
+            for target in facts.goes_to[name][neuron]
         ]
         for place, message in enumerate(buffer):
             message.due = (place + 1) * each

@@ -20,10 +20,10 @@ from neurocompile.costs.memory import assign, is_stateful, state_words, synapse_
 from neurocompile.hardware.profile import Bank, Cost, Level, Profile
 from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Readout, per_channel
+from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Linear, Readout, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.mapping import CoreSlice, Mapping
-from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits, words_per_axon
+from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits, shares_kernels, words_per_axon
 
 TICKS = 10**6  # of a nanosecond or a cycle
 
@@ -73,7 +73,7 @@ class Facts:
         self.places = noc.buffer_messages.count if noc and noc.buffer_messages else None
         self.tick = self.number(profile.tick_ns)
         self.barrier = round(barrier.barrier_ns(mapping.tiles) * TICKS) if barrier else 0
-        self.stores = assign(mapping.slices, {p.name: p.soma for p in self.populations}, self.timesteps, profile)
+        self.memories = assign(mapping.slices, {p.name: p.soma for p in self.populations}, self.timesteps, profile)
         self.pieces = [
             self.piece(projection, each)
             for each in mapping.slices
@@ -95,8 +95,7 @@ class Facts:
         return round(value.value * TICKS)
 
     def level(self, each: CoreSlice, content: Any) -> Level | None:
-        store = self.stores.get((each, content))
-        return store.level if store else None
+        return self.memories.store(each, content).level
 
     def word(self, level: Level | None, access: str) -> int:
         """The time of reading or writing a word; 0 where the level has none of its own."""
@@ -122,12 +121,15 @@ class Facts:
         return Piece(projection.source, projection, each, paths, words, ops, bank, op)
 
     def bank(self, projection: Projection, population: str) -> Bank | None:
-        kind = "input" if projection.source not in self.by_name else "others"
-        if projection.source == population:
-            kind = "itself"
+        """The first that holds it."""
+        source = "others" if projection.source in self.by_name else "input"
+        source = "itself" if projection.source == population else source
         target = "readouts" if isinstance(self.by_name[population].soma, Readout) else "neurons"
+        weights = "dense" if isinstance(projection.weighted, Linear) else "sparse"
+        weights = "shared" if shares_kernels(projection, self.profile) else weights
         for bank in self.profile.banks:
-            if bank.source in (kind, "any") and bank.target in (target, "any"):
+            wanted = ((bank.source, source), (bank.target, target), (bank.weights, weights))
+            if all(field in (kind, "any") for field, kind in wanted):
                 return bank
         return None
 

@@ -42,6 +42,15 @@ class Case:
     awake: dict[str, Array]
     leftover: dict[str, Array]
 
+    def __repr__(self) -> str:
+        profile, nodes = self.profile, [f"{name}: {node.kind}{inputs}" for name, node, inputs in triples(self.graph)]
+        slices = [f"{each.population}{each.box} on {each.core}" for each in self.mapping.slices]
+        sent = [f"{name}: {values.tolist()}" for name, values in self.events.items()]
+        facts = [
+            part.model_dump_json(exclude_none=True) for part in (profile.core, profile.events, profile.noc) if part
+        ]
+        return "\n".join(("", *nodes, *slices, *sent, *facts, f"{profile.host} {profile.banks} {profile.memory}"))
+
     def run(self, **changes: Any) -> CycleRun:
         case = dataclasses.replace(self, **{key: value for key, value in changes.items() if key != "timing"})
         timing = {"timing": changes["timing"]} if "timing" in changes else {}
@@ -52,6 +61,10 @@ class Case:
         return slow.simulate(
             self.graph, self.mapping, self.profile, self.events, awake=self.awake, leftover=self.leftover
         )
+
+
+def triples(graph: Graph) -> list[tuple[str, Any, tuple[str, ...]]]:
+    return [(name, node, graph.inputs(name)) for name, node in graph.items()]
 
 
 # -------------------------------------------------------------------------------------------------------- strategies
@@ -100,6 +113,7 @@ def profiles(draw: DrawFn) -> Profile:
         {
             "name": name, "source": pick("input", "itself", "others", "any"),
             "target": pick("neurons", "readouts", "any"), "zeros": pick("stored", "skipped"),
+            "weights": pick("any", "dense", "sparse", "shared"),
             **{each: cost(draw(times())) if pick(True, False) else None
                for each in ("source_visit", "message", "synaptic_op")},
         }

@@ -68,6 +68,13 @@
     });
   }
 
+  // ---- what is wider than the page can be moved by the arrow keys
+  const watch = new ResizeObserver((changes) => changes.forEach(({ target }) => {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }));
+  all(".wide").forEach((wide) => watch.observe(wide));
+
   // ---- light or dark: the system's, until the reader chooses
   const dark = matchMedia("(prefers-color-scheme: dark)"), toggle = document.createElement("button");
   const isDark = () => (root.style.colorScheme || (dark.matches ? "dark" : "light")) === "dark";
@@ -121,6 +128,7 @@
       const data = JSON.parse(stored("explored"))[figure.id];
       place = document.createElement("div");
       place.className = "plot";
+      place.style.height = `${data.layout.height ?? 480}px`;
       still.after(place);
       still.hidden = true;
       await Plotly.newPlot(place, ...coloured(data));

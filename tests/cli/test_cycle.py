@@ -1,0 +1,120 @@
+"""``run --backend cycle`` and ``report --timing``: times in the program folder, in reports, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_cases import Result, edited_profile
+from safetensors.numpy import save
+
+Cli = Callable[..., Result]
+CYCLE = ("run", "program", "--input", "x.npy", "--backend", "cycle")
+
+
+def test_a_run_is_timed_and_its_report_knows(cli: Cli, place: Path) -> None:
+    ran = cli(*CYCLE, "--labels", "y.npy", "--json").json
+    plain = cli("run", "program", "--input", "x.npy", "--labels", "y.npy", "--backend", "reference", "--json").json
+    for key in ("samples", "accuracy", "spikes", "spike_hash", "output_hash"):
+        assert ran[key] == plain[key]  # times change no result
+    assert "cycle" not in plain
+    cli(*CYCLE)
+    report = cli("report", "program", "--json").json
+    cycle = report["cycle"]
+    assert (cycle["timing"], cycle["unit"], cycle["samples"]) == ("exact", "ns", 6)
+    assert cycle["total"] == ran["cycle"]["total"] >= ran["cycle"]["fast_total"] > 0
+    assert report["latency_ns"] == pytest.approx(cycle["latency"]["mean"])
+    assert report["latency_ns"] == pytest.approx(ran["cycle"]["latency"]["mean"])
+    saved = json.loads((place / "program" / "report.json").read_text())
+    assert saved["cycle"] == cycle
+    assert saved["raster"] == report["raster"]
+    assert 'id="timeline"' in (place / "program" / "report.html").read_text()
+
+
+def test_messages_are_received_and_every_core_accounts_for_the_whole_run(cli: Cli) -> None:
+    cli(*CYCLE)
+    cycle = cli("report", "program", "--json").json["cycle"]
+    sent = sum(core["messages_out"] for core in cycle["cores"])
+    assert 0 < sent <= sum(core["messages_in"] for core in cycle["cores"])  # the rest comes from off the chip
+    for core in cycle["cores"]:
+        parts = [core[name] for name in ("sending", "receiving", "stalled", "idle")]
+        assert min(parts) >= 0
+        assert sum(parts) == pytest.approx(cycle["engines"] * cycle["total"])
+
+
+def test_the_summary_has_times(cli: Cli) -> None:
+    shown = cli(*CYCLE).out
+    for row in ("on the chip, all of it", "latency of a sample", "throughput", "without the network"):
+        assert row in shown
+    assert "without the network" not in cli(*CYCLE, "--timing", "fast").out
+
+
+def test_a_run_without_times_puts_an_older_one_away(cli: Cli, place: Path) -> None:
+    cli(*CYCLE)
+    assert (place / "program" / "cycle.safetensors").is_file()
+    cli("run", "program", "--input", "x.npy")
+    assert not (place / "program" / "cycle.safetensors").exists()
+    assert cli("report", "program", "--json").json["cycle"] is None
+
+
+def test_times_of_another_run_do_not_count(cli: Cli, place: Path) -> None:
+    cli(*CYCLE)
+    times = (place / "program" / "cycle.safetensors").read_bytes()
+    cli("run", "program", "--input", "x.npy", "--limit", "3")
+    (place / "program" / "cycle.safetensors").write_bytes(times)
+    assert cli("report", "program", "--json").json["cycle"] is None
+
+
+def test_a_report_times_samples_itself_on_any_profile(cli: Cli, place: Path) -> None:
+    edited_profile(place, "  overlap: true", "  overlap: false")
+    words = ("report", "program", "--input", "x.npy", "--profile", "./chip.yaml", "--json", "--timing")
+    exact, fast = (cli(*words, how).json for how in ("exact", "fast"))
+    assert exact["cycle"]["engines"] == fast["cycle"]["engines"] == 1
+    assert exact["cycle"]["fast_total"] == fast["cycle"]["total"]
+    assert fast["cycle"]["difference"] is None
+    assert exact["cycle"]["difference"] == pytest.approx(exact["cycle"]["total"] / exact["cycle"]["fast_total"])
+
+
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "timing of another engine": (("run", "program", "--timing", "fast"), "give --backend cycle too"),
+    "unknown timing": ((*CYCLE, "--timing", "slow"), "--timing is 'slow'; choose exact or fast"),
+    "kernels": ((*CYCLE, "--explain"), "give --backend functional"),
+    "unknown timing of a report": (("report", "program", "--timing", "x"), "--timing is 'x'; choose exact or fast"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(cli: Cli, case: str) -> None:
+    words, message = REFUSED[case]
+    cli(*words).refused(message)
+
+
+def test_a_profile_without_times(cli: Cli, place: Path) -> None:
+    edited_profile(place, "    time_ns: {value: 3.5,", "    time_ns: null #")
+    refusal = cli("report", "program", "--input", "x.npy", "--timing", "fast", "--profile", "./chip.yaml")
+    refusal.refused("the cycle engine needs events.synaptic_op.time_ns, which the profile does not know")
+
+
+def test_more_than_memory_holds(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurocompile.timing.MOST_BYTES", 1000)
+    cli(*CYCLE).refused("6 samples of 432 events each", "give --limit 2 or less")
+
+
+@pytest.mark.parametrize("damage", ["half", "text", "other arrays"])
+def test_damaged_times_are_refused(cli: Cli, place: Path, damage: str) -> None:
+    cli(*CYCLE)
+    path = place / "program" / "cycle.safetensors"
+    whole = path.read_bytes()
+    broken = {"half": whole[: len(whole) // 2], "text": b"nothing", "other arrays": save({"visits": np.zeros(3)})}
+    path.write_bytes(broken[damage])
+    cli("report", "program").refused("cycle.safetensors: ", "again")
+
+
+def test_damaged_drift_is_refused(cli: Cli, place: Path) -> None:
+    cli("run", "program", "--input", "x.npy")
+    (place / "program" / "drift.json").write_text('{"conclusion": 3}')
+    cli("report", "program").refused("drift.json: it is damaged", "run verify again")
