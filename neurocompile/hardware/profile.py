@@ -222,7 +222,7 @@ class Bank(Record):
     """Synapses of one kind that have prices of their own, such as those of a memory for input weights alone.
 
     It holds the projections that come ``source`` (from encoders, from the population itself, or from others), end in
-    neurons or readouts, and whose ``weights`` are stored so: in kernels that positions share, in dense lists (all neurons
+    neurons or readouts, and whose ``weights`` are stored so: in kernels that neurons share, in dense lists (all neurons
     have a synapse from each source) or in sparse ones. A null event costs nothing; one left to ``Events`` is not in a
     bank at all.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neurocompile.hardware.profile import Bank, Profile
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Conv2d, Linear, Readout
+from neurocompile.ir.nodes import ENCODERS, Linear, Readout
 from neurocompile.ir.populations import Population, Projection
 from neurocompile.mapping.synapses import shares_kernels
 
@@ -18,7 +18,7 @@ def find_bank(graph: Graph, population: Population, projection: Projection, prof
         source = "input"
     target = "readouts" if isinstance(population.soma, Readout) else "neurons"
     weights = "dense" if isinstance(projection.weighted, Linear) else "sparse"
-    if isinstance(projection.weighted, Conv2d) and shares_kernels(projection, profile):
+    if shares_kernels(projection, profile):
         weights = "shared"
     for bank in profile.banks:
         if bank.source in (source, "any") and bank.target in (target, "any") and bank.weights in (weights, "any"):

@@ -62,8 +62,8 @@ def found(profile: Profile) -> dict[str, str | None]:
 
 
 def test_by_the_kind_of_weights() -> None:
-    """A kernel is shared, unless windows of a pool overlap; a matrix is dense, and what the chip's events say."""
-    assert found(SANAFE) == {"conv": "convolutions", "wide": "sparse lists", "own": "sparse lists", "linear": None}
+    """A kernel is shared, and one weight per channel is one; not if windows of a pool overlap. A matrix is dense."""
+    assert found(SANAFE) == {"conv": "convolutions", "wide": "sparse lists", "own": "convolutions", "linear": None}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_by_the_kind_of_weights() -> None:
         ([bank("any", "readouts", "sparse"), bank("others", "readouts", "dense")],
          [None, None, None, "others readouts dense"]),
         ([bank("any", "any", "shared"), bank("any", "any", "sparse")],
-         ["any any shared", "any any sparse", "any any sparse", None]),
+         ["any any shared", "any any sparse", "any any shared", None]),
     ],
 )  # fmt: skip
 def test_the_first_that_fits(banks: list[dict[str, Any]], expected: list[str | None]) -> None:
