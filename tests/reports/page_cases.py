@@ -135,7 +135,7 @@ def drift() -> Report:
     }  # fmt: skip
 
 
-def large(cores: int = 300, steps: int = 2000, window: int = 24, spikes: int = 12_000) -> Report:
+def large(cores: int = 300, steps: int = 2000, window: int = 24, spikes: int = 64_000) -> Report:
     """As large as a VGG16 of many time steps on a mesh of 9 by 9 tiles, four cores each."""
     chance = random.Random(5)
     columns = 9
@@ -166,10 +166,10 @@ def large(cores: int = 300, steps: int = 2000, window: int = 24, spikes: int = 1
             each["receiving_end"][:1] * window,
         )
     run["latency"] = spread([chance.gauss(48_000, 1500) for _ in range(2000)])
-    shown = 64
+    shown = 200
     raster = {"sample": 0, "steps": 20, "populations": [
         {"name": name, "neurons": 65_536, "shown": shown,
-         "spikes": sorted([chance.randrange(20), chance.randrange(shown)] for _ in range(spikes // 16))}
+         "spikes": sorted([chance.randrange(20), chance.randrange(shown) * 65_535 // 199] for _ in range(spikes // 16))}
         for name in names
     ]}  # fmt: skip
     layer = report["layers"][0]

@@ -152,10 +152,10 @@ def test_figures_to_explore(browser: Any, file: Path) -> None:
     assert page.evaluate("typeof Plotly") == "undefined"
     page.click("#tab-spikes")
     page.click("#spikes button.explore")
-    page.wait_for_selector("#spikes .plot .scatterlayer .point", timeout=60_000)
-    assert page.locator("#spikes .plot .scatterlayer .point").count() == 2
+    page.wait_for_selector("#spikes .plot .heatmaplayer image", state="attached", timeout=60_000)
+    assert page.locator("#spikes .plot .heatmaplayer image").count() == 1  # the other layer is quiet
     assert not page.locator("#spikes .drawing").is_visible()
-    line = "getComputedStyle(document.querySelector('#spikes .plot .point')).fill"
+    line = "getComputedStyle(document.querySelector('#spikes .plot .xtick text')).fill"
     light = page.evaluate(line)
     page.click("#scheme")
     page.wait_for_function(f"{line} !== {light!r}")
@@ -163,7 +163,12 @@ def test_figures_to_explore(browser: Any, file: Path) -> None:
     assert page.locator("#spikes .drawing").is_visible()
     page.click("#tab-timeline")
     page.click("#timeline button.explore")
-    page.wait_for_selector("#timeline .plot .js-line", timeout=60_000, state="attached")
+    page.wait_for_selector("#timeline .plot .shapelayer path", timeout=60_000, state="attached")
+    paths = "[...document.querySelectorAll('#timeline .plot .shapelayer path')].map(p => p.getAttribute('d'))"
+    assert [path.count("M") for path in page.evaluate(paths)] == [
+        6,
+        6,
+    ]  # two cores in three steps, two lanes
     opened.close()
 
 
@@ -227,5 +232,6 @@ def test_a_large_report_stays_quick(browser: Any, tmp_path: Path) -> None:
     opened.page.click("#tab-spikes")
     assert opened.page.locator("#spikes svg").is_visible()
     opened.page.click("#spikes button.explore")
-    opened.page.wait_for_selector("#spikes .plot .scatterlayer .point", timeout=120_000, state="attached")
+    opened.page.wait_for_selector("#spikes .plot .heatmaplayer image", timeout=120_000, state="attached")
+    assert opened.page.evaluate("document.querySelectorAll('#spikes .plot *').length") < 2000
     opened.close()

@@ -70,8 +70,10 @@ def test_energy_is_that_of_the_data(page: ReadPage) -> None:
     by_layer = page.tables["energy", "Energy by layer and part"]
     assert by_layer.column("known (pJ)") == [layer["energy_pj"] for layer in report["layers"]]
     levels = page.tables["energy", "By memory level"]
-    assert levels.texts("level") == [each["level"] for each in report["memory_traffic"]]
-    assert levels.column("reads (words)") == [each["reads"] for each in report["memory_traffic"]]
+    assert levels.texts("level") == ["weights", "states"]
+    assert levels.column("reads (words)") == [each["reads"] for each in report["memory_levels"]] == [3, 20]
+    assert levels.column("energy (pJ)") == [0.75, 25.0]
+    assert levels.column("used (%)") == [each["share"] for each in report["memory_levels"]]
     bases = page.tables["energy", "Energy by basis"]
     assert list(zip(bases.texts("basis"), bases.column("energy (pJ)"), strict=True)) == [
         ("measured", 150.25), ("assumed", 42.0), ("all that is known", 192.25),
@@ -118,9 +120,9 @@ def test_the_chip_is_that_of_the_data(page: ReadPage) -> None:
 
 def test_spikes_and_accuracy_are_those_of_the_data(page: ReadPage) -> None:
     spikes = page.tables["spikes", "Spikes by layer"]
-    assert spikes.column("spikes of those shown") == [2, 0]
-    assert spikes.column("per neuron and step") == [2 / 6, 0]
-    assert spikes.column("first spike (step)") == [1, None]
+    assert spikes.column("spikes drawn") == [2, 0]
+    assert spikes.column("neurons shown") == [3, 5]
+    assert spikes.column("first of them (step)") == [1, None]
     drift = page.tables["accuracy", "Float against integer"]
     assert drift.column("same spikes (%)") == [0.9825, 0.5]
     assert drift.column("threshold error (%)") == [None, None]
@@ -133,15 +135,10 @@ def test_spikes_and_accuracy_are_those_of_the_data(page: ReadPage) -> None:
 
 def test_others_are_compared() -> None:
     sentence = "hidden: needs 9 neurons, small has 8; choose a larger chip"
-    unfit = {
-        **refused("tiny", "small", CapacityError(sentence)),
-        "missing": [],
-        "energy_pj": {"total": None},
-        "latency_ns": None,
-    }
+    unfit = refused("tiny", "small", CapacityError(sentence), 2)
     one, page = estimated(1), ReadPage(to_html(full(), [estimated(1), unfit]))
     table = page.tables["compare", "Per sample"]
-    assert table.texts("what") == ["tiny on toy, T = 2", "tiny on toy, T = 1", "tiny on small"]
+    assert table.texts("what") == ["tiny on toy, T = 2", "tiny on toy, T = 1", "tiny on small, T = 2"]
     assert table.column("energy (pJ)") == [192.25, one["energy_pj"]["total"], None]
     assert sentence in page.text
     assert "T = 2 over T = 1" in page.text
@@ -159,10 +156,9 @@ def test_nothing_unknown_is_taken_for_zero() -> None:
     report = full()
     report["missing"] = report["missing_energies"] = ["events.spike_out.energy_pj"]
     report["energy_pj"] |= {"total": None, "soma": None}
-    report["energy_by_basis_pj"]["measured"] = math.nan
     report["layers"][0] |= {"energy_pj": None, "known_energy_pj": 7.5, "missing": report["missing"]}
     report["layers"][0]["energy_parts_pj"] |= {"soma": None}
-    report["cycle"]["step"]["values"][0] = math.inf
+    report["cycle"]["step"]["values"][0] = math.nan
     report["cycle"]["cores"][0]["sending"] = None
     report["cycle"]["throughput_per_s"] = None
     html = to_html(report)
@@ -173,7 +169,6 @@ def test_nothing_unknown_is_taken_for_zero() -> None:
     assert parts.column("energy (pJ)")[1] is None
     assert page.tables["layers", "Layers"].texts("energy (pJ)") == ["incomplete", "36.75", "incomplete"]
     assert page.tables["layers", "Layers"].column("known energy (pJ)") == [7.5, 36.75, 44.25]
-    assert page.tables["energy", "Energy by basis"].texts("energy (pJ)") == ["–", "42", "42"]
     assert len(page.tables["latency", "Time of steps"].rows) == 9
     assert page.tables["latency", "Time of each core"].texts("sending (ns)")[0] == "–"
     assert not re.search(r"\b(nan|inf|None|undefined)\b", page.text)
@@ -256,7 +251,7 @@ def test_one_step_and_one_sample_can_be_drawn() -> None:
     cycle["latency"] |= {"values": [168.0], "std": None}
     cycle["links"] = []
     page = ReadPage(to_html(report))
-    assert page.tables["spikes", "Spikes by layer"].column("per neuron and step") == [1.0]
+    assert page.tables["spikes", "Spikes by layer"].column("spikes drawn") == [1]
     assert page.tables["latency", "Samples by latency"].column("samples") == [1]
     assert ("chip", "Links") not in page.tables
 

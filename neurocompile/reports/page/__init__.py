@@ -23,7 +23,8 @@ How to use it: describe the page, then render it. Nothing here is HTML, so nothi
   drawing shows is said in ``Figure.description``, and its numbers stand in ``Figure.table``, folded below it.
 * ``Figure.explore`` is a Plotly figure as plain data ({"data": [...], "layout": {...}}), for drawings with too many
   marks to read: a button draws it on demand, with zoom and the values under the pointer. Leave colours to the page: a
-  trace's ``"series": i`` gives it the colour of that series. Such a page carries Plotly, compressed (some 2 MB).
+  trace's or shape's ``"series": i`` gives it the colour of that series. A heat map of few cells may list them as
+  ``"sparse": [[column, row], ...]``. Such a page carries Plotly, compressed (some 2 MB).
 * A page with one tab shows no row of tabs. Without scripts, and in print, all tabs stand below each other.
 * The same page gives the same bytes.
 """

@@ -19,6 +19,7 @@ from neurocompile.reports.page.svg import (
     ink,
     legend,
     legend_height,
+    short,
 )
 
 #: (start, end)
@@ -56,33 +57,35 @@ def gantt(
             label = add(drawing, "text", clipped(name, left - 8), x=left - 8, y=y, klass="end small")
             hint(label, name)
     for lane in range(len(lanes)):
-        path = "".join(
-            f"M{across.at(start):.1f} {top + row * index + 1 + lane * height:.1f}"
-            f"h{max(0.4, across.at(end) - across.at(start)):.1f}v{height:.1f}"
-            f"h-{max(0.4, across.at(end) - across.at(start)):.1f}z"
+        strokes = [
+            (
+                across.at(start),
+                top + row * index + 1 + (lane + 0.5) * height,
+                max(0.4, across.at(end) - across.at(start)),
+            )
             for index, (_, spans) in enumerate(rows)
             for start, end in spans[lane]
             if end > start
-        )
-        if path:
-            add(drawing, "path", d=path, style=f"fill:{ink(lane)}")
+        ]
+        _level(drawing, strokes, height, lane)
     axis_x(drawing, across, bottom, unit, "time")
     return drawing
 
 
 @dataclass(frozen=True)
 class Firing:
-    """Which of ``shown`` neurons of a population fire: (step, neuron) each."""
+    """Which of ``neurons`` of a population fire: (step, neuron) each. ``shown`` of them, evenly chosen, are drawn."""
 
     name: str
-    detail: str
+    neurons: int
     shown: int
     spikes: Sequence[tuple[int, int]]
 
 
 def raster(populations: Sequence[Firing], steps: int) -> Element:
     """A band per population, a row per neuron in it, a mark per spike."""
-    names = max((max(len(each.name), len(each.detail)) for each in populations), default=0)
+    details = [f"{each.shown:,} of {each.neurons:,}" for each in populations]
+    names = max(map(len, [*details, *(each.name for each in populations)]), default=0)
     left, right = min(CHARACTER * names + 14, WIDTH / 3), WIDTH - 14
     total = sum(len(each.spikes) for each in populations)
     heights = [max(30.0, min(150.0, 3.0 * each.shown)) for each in populations]
@@ -93,21 +96,29 @@ def raster(populations: Sequence[Firing], steps: int) -> Element:
     across = Scale(0, steps, left, right)
     width = max(0.8, min(14.0, 0.7 * (right - left) / steps))
     y = 6.0
-    for each, height in zip(populations, heights, strict=True):
+    for each, detail, height in zip(populations, details, heights, strict=True):
         add(drawing, "rect", x=left, y=y, width=right - left, height=height, klass="band")
         hint(add(drawing, "text", clipped(each.name, left - 10), x=left - 8, y=y + 13, klass="end"), each.name)
-        add(drawing, "text", each.detail, x=left - 8, y=y + 26, klass="soft end small")
-        pitch = height / max(1, each.shown)
-        path = "".join(
-            f"M{across.at(step + 0.5) - width / 2:.1f} {y + (neuron + 0.5) * pitch:.1f}h{width:.1f}"
-            for step, neuron in each.spikes
-        )
-        if path:
-            stroke = max(0.9, min(8.0, 0.8 * pitch))
-            add(drawing, "path", d=path, style=f"stroke:{ink(0)};stroke-width:{stroke:.1f};fill:none")
+        add(drawing, "text", detail, x=left - 8, y=y + 26, klass="soft end small")
+        places = [(across.at(step + 0.5) - width / 2, y + (neuron + 0.5) / each.neurons * height, width)
+                  for step, neuron in sorted(each.spikes)]  # fmt: skip
+        _level(drawing, places, max(0.9, min(8.0, 0.8 * height / max(1, each.shown))), 0)
         y += height + 8
     often = next(each for power in range(9) for each in (10**power, 2 * 10**power, 5 * 10**power) if 12 * each >= steps)
     for step in range(0, steps, often):
         add(drawing, "text", str(step), x=across.at(step + 0.5), y=bottom + 10, klass="soft small middle")
     add(drawing, "text", "time step", x=(left + right) / 2, y=bottom + 27, klass="soft middle")
     return drawing
+
+
+def _level(drawing: Element, strokes: Sequence[tuple[float, float, float]], thick: float, series: int) -> None:
+    """Level strokes (x, y, length), all in one path: in tenths, each from the end of the last, which keeps tens of
+    thousands small."""
+    path, pen = [], (0, 0)
+    for x, y, length in strokes:
+        to, along = (round(10 * x), round(10 * y)), round(10 * length)
+        path.append(f"m{to[0] - pen[0]} {to[1] - pen[1]}h{along}")
+        pen = to[0] + along, to[1]
+    if path:
+        style = f"stroke:{ink(series)};stroke-width:{short(10 * thick)};fill:none"
+        add(drawing, "path", d="".join(path), transform="scale(.1)", style=style)

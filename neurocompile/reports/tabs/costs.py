@@ -7,7 +7,7 @@ from neurocompile.reports.data import Report
 from neurocompile.reports.page import Block, Column, Columns, Facts, Figure, Key, Keys, Notes, Table, Text, charts
 from neurocompile.reports.page.blocks import Value
 from neurocompile.reports.page.svg import shown
-from neurocompile.reports.wording import duration, energy, energy_delay, incomplete, number, times
+from neurocompile.reports.wording import duration, energy, energy_delay, incomplete, number, spread, times
 
 #: what the words for a number's origin mean, strongest first
 BASES = {
@@ -50,8 +50,10 @@ def _keys(report: Report) -> list[Key]:
         Key("cores", f"{report['cores']:,}", f"on {report['tiles']:,} tiles"),
         Key("spikes per sample", number(report["counters"]["spikes"]), f"{report['neurons']:,} neurons"),
     ]
-    if samples and samples["energy_delay_pj_ns"]["mean"] is not None:
-        keys.append(Key("energy × delay", energy_delay(samples["energy_delay_pj_ns"]["mean"]), "mean of the samples"))
+    if samples and samples["energy_delay_pj_ns"]:
+        keys.append(Key("energy × latency", energy_delay(samples["energy_delay_pj_ns"]["mean"]), "mean of the samples"))
+    elif report["energy_delay_pj_ns"] is not None:
+        keys.append(Key("energy × latency", energy_delay(report["energy_delay_pj_ns"]), "of the means"))
     if accuracy is not None:
         keys.append(Key("accuracy", f"{accuracy:.2%}", "of these samples"))
     return keys
@@ -169,7 +171,7 @@ def parts_of(energies: Report) -> dict[str, float | None]:
     for name, value in energies.items():
         if name == "memory":
             parts |= {f"memory: {level}": each for level, each in energies["levels"].items()}
-        elif name not in _OTHER_KEYS:
+        elif name not in _OTHER_KEYS and (name != "host" or value != 0):  # most chips have none
             parts[name] = value
     return parts
 
@@ -197,9 +199,9 @@ def energy_tab(report: Report) -> list[Block]:
 
 
 def _by_layer(report: Report) -> Figure:
-    by_layer = {layer["name"]: parts_of(layer["energy_parts_pj"]) for layer in report["layers"]}
-    names = list(dict.fromkeys(name for parts in by_layer.values() for name, value in parts.items() if value != 0))
-    rows = [(layer, [parts.get(name, 0.0) for name in names]) for layer, parts in by_layer.items()]
+    by_layer = [(layer["name"], parts_of(layer["energy_parts_pj"])) for layer in report["layers"]]
+    names = list(dict.fromkeys(name for _, parts in by_layer for name, value in parts.items() if value != 0))
+    rows = [(layer, [parts.get(name, 0.0) for name in names]) for layer, parts in by_layer]
     table = Table(
         "Energy by layer and part",
         [Column("layer"), *(Column(name, "pJ") for name in names), Column("known", "pJ", bar=True)],
@@ -217,40 +219,49 @@ def _by_layer(report: Report) -> Figure:
 
 
 def _memory(report: Report) -> list[Block]:
-    """Accesses of each level, and what they take where the profile charges them by themselves."""
-    levels = report["energy_pj"]["levels"]
+    """Each level of memory: how full, how often accessed, and what that takes where it is charged by itself."""
+    if not report["memory_levels"]:
+        return _accesses(report)
     rows: list[tuple[Value, ...]] = [
-        (each["level"] or "(not described)", each["content"], each["reads"], each["writes"],
-         ("incomplete" if levels[each["level"]] is None else levels[each["level"]]) if each["level"] in levels
-         else "within the events")
-        for each in report["memory_traffic"]
+        (
+            each["name"], ", ".join(each["holds"]), each["per"], each["fullest"], each["size_words"], each["share"],
+            each["reads"], each["writes"],
+            "in other parts" if each["energy_in_events"]
+            else "incomplete" if each["energy_pj"] is None else each["energy_pj"],
+        )
+        for each in report["memory_levels"]
     ]  # fmt: skip
-    if not rows:
-        return []
-    columns = [Column("level"), Column("holds"), Column("reads", "words"), Column("writes", "words"),
-               Column("energy of the level", "pJ")]  # fmt: skip
-    note = "“Within the events”: the profile's energy of an operation already includes its memory."
+    columns = [Column("level"), Column("holds"), Column("one per"), Column("used by the fullest", "words"),
+               Column("size", "words"), Column("used", "%", bar=True), Column("reads", "words"),
+               Column("writes", "words"), Column("energy", "pJ", bar=True)]  # fmt: skip
+    note = "“In other parts”: the profile's energy of an operation already includes its memory."
     return [Table("By memory level", columns, rows, note=note)]
 
 
+def _accesses(report: Report) -> list[Block]:
+    """On a chip that describes no memory."""
+    rows = [(each["content"], each["reads"], each["writes"]) for each in report["memory_traffic"]]
+    columns = [Column("content"), Column("reads", "words"), Column("writes", "words")]
+    note = "The profile describes no level of memory: what accesses take is within the energy of the operations."
+    return [Table("Memory accesses", columns, rows, note=note)] if rows else []
+
+
 def _spread(report: Report) -> list[Block]:
+    """From sample to sample."""
     samples = report.get("samples")
-    if not samples:
+    each = samples["energy_pj"] if samples else None
+    values = [value for value in each["values"] or [] if value is not None] if each else []
+    if each is None or len(values) < 2:
         return []
-    blocks: list[Block] = []
-    each = samples["energy_pj"]
-    values = [value for value in each["values"] or [] if value is not None]
-    if len(values) > 1:
-        edges, counts = charts.distribution(values)
-        table = Table(
-            "Samples by energy",
-            [Column("from", "pJ"), Column("to", "pJ"), Column("samples")],
-            list(zip(edges, edges[1:], counts, strict=False)),
-        )
-        said = f"Mean {energy(each['mean'])}, standard deviation {energy(each['std'])}, from {energy(each['min'])} to "
-        drawing = charts.histogram(values, "pJ", "energy of a sample")
-        blocks.append(Figure("From sample to sample", drawing, f"{said}{energy(each['max'])}.", table))
-    return blocks
+    edges, counts = charts.distribution(values)
+    table = Table(
+        "Samples by energy",
+        [Column("from", "pJ"), Column("to", "pJ"), Column("samples")],
+        list(zip(edges, edges[1:], counts, strict=False)),
+    )
+    drawing = charts.histogram(values, "pJ", "energy of a sample")
+    said = f"{spread(each, energy)}; mean ± standard deviation. Columns say how many samples."
+    return [Figure("From sample to sample", drawing, said, table)]
 
 
 def _baselines(report: Report) -> list[Block]:

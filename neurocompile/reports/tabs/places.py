@@ -127,52 +127,60 @@ def spikes_tab(report: Report) -> list[Block]:
     if not shown or not shown["populations"]:
         return []
     firing = [
-        Firing(
-            each["name"], f"{each['shown']:,} of {each['neurons']:,}", each["shown"], [tuple(s) for s in each["spikes"]]
-        )
+        Firing(each["name"], each["neurons"], each["shown"], [(step, neuron) for step, neuron in each["spikes"]])
         for each in shown["populations"]
     ]
     table = Table(
         "Spikes by layer",
-        [Column("layer"), Column("neurons"), Column("shown"), Column("spikes of those shown"),
-         Column("per neuron and step"), Column("first spike", "step")],
+        [Column("layer"), Column("neurons"), Column("neurons shown"), Column("spikes drawn"),
+         Column("first of them", "step")],
         [
-            (each.name, neurons["neurons"], each.shown, len(each.spikes),
-             len(each.spikes) / (each.shown * shown["steps"]) if each.shown and shown["steps"] else None,
-             min((step for step, _ in each.spikes), default=None))
-            for each, neurons in zip(firing, shown["populations"], strict=True)
+            (each.name, each.neurons, each.shown, len(each.spikes), min(each.spikes, default=(None, 0))[0])
+            for each in firing
         ],
     )  # fmt: skip
     total = sum(len(each.spikes) for each in firing)
-    said = f"Sample {shown['sample']}: {number(total)} spikes in {number(shown['steps'])} time steps. Each band is a "
-    said += "layer, each row in it a neuron, each mark a spike; below a layer's name stands how many neurons are shown."
+    said = f"Sample {shown['sample']}: {number(total)} spikes of {number(shown['steps'])} time steps. Each band is a "
+    said += (
+        "layer, each row in it a neuron, each mark a spike; below a layer's name stands how many of its neurons are "
+    )
+    said += "shown, evenly chosen."
     drawing = raster(firing, max(1, shown["steps"]))
-    return [Figure("Spike raster", drawing, said, table, _explored(firing))]
+    return [Figure("Spike raster", drawing, said, table, _explored(firing, max(1, shown["steps"])))]
 
 
-def _explored(firing: list[Firing]) -> dict[str, Any]:
-    """All neurons below each other, with their numbers under the pointer."""
-    data, first, places = [], 0, []
-    for index, each in enumerate(firing):
+def _explored(firing: list[Firing], steps: int) -> dict[str, Any]:
+    """A band for each population with an axis of its own, so that neurons keep their numbers."""
+    heights = [max(20, each.shown) for each in firing]
+    share = 1 / (sum(heights) + 10 * len(firing))
+    height = min(1600, max(400, 70 + 3 * sum(heights)))
+    gap = 1 if height * share >= 2.5 else 0
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"showlegend": False, "height": height}
+    top = 1.0
+    for index, (each, high) in enumerate(zip(firing, heights, strict=True)):
+        name = "" if index == 0 else str(index + 1)
+        apart = (each.neurons - 1) / max(1, each.shown - 1) or 1.0  # of neurons that are evenly chosen
         data.append(
             {
-                "type": "scatter",
-                "mode": "markers",
+                "type": "heatmap",
                 "name": each.name,
-                "series": index % 2,
-                "x": [step for step, _ in each.spikes],
-                "y": [first + neuron for _, neuron in each.spikes],
-                "marker": {"size": 5, "symbol": ["circle", "square"][index % 2]},
-                "customdata": [neuron for _, neuron in each.spikes],
-                "hovertemplate": "step %{x}, neuron %{customdata}",
+                "x": list(range(steps)),
+                "y": [round(row * apart) for row in range(each.shown)],
+                "sparse": [[step, round(neuron / apart)] for step, neuron in each.spikes],
+                "xgap": 1,
+                "ygap": gap,
+                "yaxis": f"y{name}",
+                "hovertemplate": "step %{x}, neuron %{y}",
             }
         )
-        places.append(first + each.shown / 2)
-        first += each.shown + 2
-    layout = {
-        "showlegend": False,
-        "xaxis": {"title": {"text": "time step"}},
-        "yaxis": {"tickvals": places, "ticktext": [each.name for each in firing], "range": [first, -2]},
-        "height": min(1200, max(400, 60 + 3 * first)),
-    }
-    return {"data": data, "layout": layout}
+        bottom = max(0.0, top - (high + 10) * share)
+        layout[f"yaxis{name}"] = {
+            "title": {"text": each.name, "font": {"size": 11}},
+            "domain": [bottom + 10 * share, top],
+            "range": [each.neurons - 0.5, -0.5],
+            "nticks": 4,
+        }
+        top = bottom
+    axis = {"title": {"text": "time step"}, "anchor": data[-1]["yaxis"], "dtick": max(1, -(-steps // 12))}
+    return {"data": data, "layout": {**layout, "xaxis": axis}}

@@ -10,9 +10,10 @@ from neurocompile.reports.data import Report
 from neurocompile.reports.page import Block, Column, Facts, Figure, Notes, Table, Text, charts
 from neurocompile.reports.page.svg import shown
 from neurocompile.reports.page.traces import Span, gantt
-from neurocompile.reports.wording import duration, incomplete, number, times
+from neurocompile.reports.wording import duration, incomplete, number, spread, time_in, times
 
 Cycle = dict[str, Any]
+_LANES = ("sending: updates and messages out", "receiving: messages in")
 _SPENT = ("sending", "receiving", "stalled", "idle")
 #: so many cores are drawn one by one; the table has all
 _MOST_CORES = 40
@@ -55,7 +56,7 @@ def _run(cycle: Cycle) -> list[tuple[str, str]]:
         ("time of the whole run", shown(cycle["total"], unit)),
         ("  by fast timing (no network)", shown(cycle["fast_total"], unit)),
         ("  exact over fast", times(cycle["difference"])),
-        ("mean step", f"{shown(step['mean'], unit)} (from {shown(step['min'], unit)} to {shown(step['max'], unit)})"),
+        ("time step", spread(step, time_in(unit))),
         ("  of which barrier", shown(cycle["barrier"], unit)),
         ("steps longer than the chip's tick", f"{cycle['overruns']:,}"),
         (
@@ -63,12 +64,6 @@ def _run(cycle: Cycle) -> list[tuple[str, str]]:
             "unknown" if cycle["throughput_per_s"] is None else f"{number(cycle['throughput_per_s'])} samples/s",
         ),
     ]
-
-
-def _spread(spread: dict[str, Any], unit: str) -> str:
-    least, most = shown(spread["min"], unit), shown(spread["max"], unit)
-    said = f"Mean {shown(spread['mean'], unit)}, from {least} to {most}"
-    return said if spread["std"] is None else f"{said}, standard deviation {shown(spread['std'], unit)}"
 
 
 def _samples(cycle: Cycle) -> list[Block]:
@@ -84,7 +79,9 @@ def _samples(cycle: Cycle) -> list[Block]:
     )
     drawing = charts.histogram(values, unit, "latency of a sample")
     return [
-        Figure("Latency of the samples", drawing, f"{_spread(latency, unit)}. Columns say how many samples.", table)
+        Figure(
+            "Latency of the samples", drawing, f"{spread(latency, time_in(unit))}. Columns say how many samples.", table
+        )
     ]
 
 
@@ -106,7 +103,7 @@ def _steps(cycle: Cycle) -> list[Block]:
             "yaxis": {"title": {"text": f"time ({unit})"}},
         },
     }
-    return [Figure("Time of every step", drawing, f"{_spread(step, unit)}.{some}", table, explore)]
+    return [Figure("Time of every step", drawing, f"{spread(step, time_in(unit))}.{some}", table, explore)]
 
 
 def _cores(cycle: Cycle) -> Figure:
@@ -175,12 +172,12 @@ def timeline_tab(report: Report) -> list[Block]:
         [(name, *(_sum(lane) for lane in lanes), *(_sum(lane) / whole if whole else None for lane in lanes))
          for name, lanes in rows],
     )  # fmt: skip
-    drawing = gantt(rows, ("sending: updates and messages out", "receiving: messages in"), spans, unit)
+    drawing = gantt(rows, _LANES, spans, unit)
     sample = f"Sample {timeline['sample']}, steps {timeline['first_step']} to {timeline['first_step'] + len(steps) - 1}"
     said = f"{sample}, {shown(whole, unit)} in all. In each row the upper lane is sending, the lower one receiving; "
     said += "what is left of a step is barrier and waiting."
     return [
-        Figure("Timeline of the cores", drawing, said, table, _explored(rows, unit)),
+        Figure("Timeline of the cores", drawing, said, table, _explored(rows, spans, unit)),
         Table(
             "Steps",
             [Column("step"), Column("start", unit), Column("length", unit)],
@@ -208,28 +205,64 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [float(f"{value:.6g}") for value in values]
 
 
-def _explored(rows: Sequence[tuple[str, Sequence[Sequence[Span]]]], unit: str) -> dict[str, Any]:
-    """One broken line per lane: Plotly draws thousands of them at once where it would be slow on as many bars."""
-    data, height = [], min(1600, max(400, 60 + 22 * len(rows)))
+def _explored(
+    rows: Sequence[tuple[str, Sequence[Sequence[Span]]]], steps: Sequence[tuple[str, Span]], unit: str
+) -> dict[str, Any]:
+    """One path per lane, which Plotly draws at once, and an invisible map of all steps and cores for what the pointer
+    says: thousands of bars would take it many seconds."""
+    height = min(1600, max(400, 60 + 22 * len(rows)))
     pixels = height / max(1, len(rows))
-    for lane, name in enumerate(("sending", "receiving")):
-        x: list[float | None] = []
-        y: list[float | None] = []
-        for row, (_, lanes) in enumerate(rows):
-            for start, end in lanes[lane]:
-                if end > start:
-                    x += [*_rounded([start, end]), None]
-                    y += [row - 0.18 + 0.36 * lane] * 2 + [None]
-        width = max(1.5, min(8.0, 0.36 * pixels))
-        data.append({"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "series": lane,
-                     "line": {"width": width}, "hovertemplate": f"row %{{y:.0f}}: %{{x:,}} {unit}"})  # fmt: skip
+    shapes = [
+        {
+            "type": "path",
+            "series": lane,
+            "line": {"width": max(1.5, min(14.0, 0.33 * pixels))},
+            "path": "".join(
+                f"M{start:.6g},{row - 0.18 + 0.36 * lane:g}H{end:.6g}"
+                for row, (_, lanes) in enumerate(rows)
+                for start, end in lanes[lane]
+                if end > start
+            ),
+        }
+        for lane in range(len(_LANES))
+    ]
+    said = f"%{{customdata[0]}}<br>sending %{{customdata[1]:.4~g}} {unit}, receiving %{{customdata[2]:.4~g}} {unit}"
+    pointed = {
+        "type": "heatmap",
+        "opacity": 0,
+        "x": _rounded([*(start for _, (start, _) in steps), steps[-1][1][1]]),
+        "y": list(range(len(rows))),
+        "z": [[0] * len(steps) for _ in rows],
+        "customdata": [
+            [[name, *_rounded([end - start for start, end in lengths])] for name, *lengths in zip(
+                (name for name, _ in steps), *lanes, strict=True)]
+            for _, lanes in rows
+        ],
+        "hovertemplate": said,
+        "name": "",
+    }  # fmt: skip
     often = math.ceil(14 / pixels)
     names = {row: name for row, (name, _) in enumerate(rows) if row % often == 0}
     return {
-        "data": data,
+        "data": [
+            pointed,
+            *(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": [None],
+                    "y": [None],
+                    "name": name,
+                    "series": lane,
+                    "line": {"width": 6},
+                }
+                for lane, name in enumerate(_LANES)
+            ),  # for the legend
+        ],
         "layout": {
+            "shapes": [shape for shape in shapes if shape["path"]],
             "xaxis": {"title": {"text": f"time ({unit})"}},
-            "yaxis": {"tickvals": list(names), "ticktext": list(names.values()), "range": [len(rows), -1]},
+            "yaxis": {"tickvals": list(names), "ticktext": list(names.values()), "range": [len(rows) - 0.5, -0.5]},
             "height": height,
         },
     }

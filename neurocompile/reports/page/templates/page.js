@@ -108,12 +108,21 @@
     probe.remove();
     return found;
   };
+  const ofSeries = ({ series = 0, sparse, ...mark }) => { // the page's extensions of Plotly's traces and shapes
+    const ink = colour(`s${series}`);
+    if (sparse) {
+      mark.z = mark.y.map(() => new Array(mark.x.length).fill(null));
+      for (const [x, y] of sparse) mark.z[y][x] = 1;
+    }
+    return mark.type === "heatmap" ? { ...mark, colorscale: [[0, ink], [1, ink]], showscale: false }
+      : mark.type === "path" ? { ...mark, line: { ...mark.line, color: ink } }
+      : { ...mark, marker: { ...mark.marker, color: ink }, line: { ...mark.line, color: ink } };
+  };
   function coloured({ data, layout = {} }) {
     const axis = { gridcolor: colour("line"), linecolor: colour("soft"), zerolinecolor: colour("line"), automargin: true };
-    const traces = data.map(({ series = 0, ...trace }) => ({ ...trace,
-      marker: { ...trace.marker, color: colour(`s${series}`) }, line: { ...trace.line, color: colour(`s${series}`) } }));
-    const { xaxis, yaxis, ...rest } = layout;
-    return [traces, { ...rest, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, paper_bgcolor: colour("page"),
+    const axes = Object.keys({ xaxis: 0, yaxis: 0, ...layout }).filter((key) => /^[xy]axis/.test(key));
+    return [data.map(ofSeries), { ...layout, shapes: (layout.shapes ?? []).map(ofSeries),
+      ...Object.fromEntries(axes.map((key) => [key, { ...axis, ...layout[key] }])), paper_bgcolor: colour("page"),
       plot_bgcolor: colour("page"), font: { family: "system-ui, sans-serif", size: 12, color: colour("ink") },
       hoverlabel: { bgcolor: colour("raised"), font: { color: colour("ink") } },
       margin: { l: 60, r: 10, t: 30, b: 40 }, legend: { orientation: "h", y: 1, yanchor: "bottom" } },
@@ -128,7 +137,7 @@
       const data = JSON.parse(stored("explored"))[figure.id];
       place = document.createElement("div");
       place.className = "plot";
-      place.style.height = `${data.layout.height ?? 480}px`;
+      place.style.height = `${data.layout?.height ?? 480}px`;
       still.after(place);
       still.hidden = true;
       await Plotly.newPlot(place, ...coloured(data));
