@@ -1,8 +1,8 @@
 """The memory account of the ANN of the same shape, beside its arithmetic: optional, since papers leave it out.
 
-It lies on the same cores and in the same levels by the same rules. Each weight is read once per inference, however many
-positions of a convolution take it; the value of each neuron is written once, and read once by each projection that takes
-it. Values are as wide as the widest weight that the chip takes, and lie where a spiking network has its states.
+It lies on the same cores and in the same levels by the same rules. Each weight is read once per inference, however
+many positions of a convolution take it; the value of each neuron is written once, and read once by each projection that
+takes it. Values are as wide as the widest weight that the chip takes, and lie where a spiking network has its states.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ``test_costs_tiny`` has what the toy itself makes of it. Per sample and both steps together: core 0 updates 3 neurons
 actively and 3 inactively and fires once (30 ns), and receives 2 messages of 3 synapses (14 ns); core 1 updates readouts
-once actively and 3 times inactively (14 ns), and receives a message of 2 synapses (5 ns). A barrier of 20 ns ends a step.
+once actively and 3 times inactively (14 ns), and receives a message of 2 synapses (5 ns). Steps end with a barrier of
+20 ns.
 """
 
 from __future__ import annotations
