@@ -111,7 +111,7 @@ def cycle_summary(run: CycleRun) -> dict[str, Any]:
         "steps": len(run.step_time),
         "total": run.total,
         "fast_total": run.fast_total,
-        "latency": _spread(run.sample_latency),
+        "latency": spread(run.sample_latency),
         "throughput_per_s": _per_second(run),
         "overruns": run.overruns,
     }
