@@ -7,6 +7,7 @@ field here. A null number is unknown; a total that needs it is incomplete, never
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -69,6 +70,19 @@ class Topology(Record):
         return self.tiles * self.cores_per_tile.count
 
 
+class Kind(Record):
+    """Cores that hold other amounts than most; a null is that of all cores."""
+
+    name: Text
+    cores: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    neurons: Neurons = None
+    axons_in: Axons = None
+    axons_out: Axons = None
+    synaptic_memory_words: Words = None
+    fan_in: Synapses = None
+    thresholds: Entries = None
+
+
 class Limits(Record):
     """What one core can hold. A null does not limit: unknown, or if listed in ``no_such_limit``, known not to be."""
 
@@ -79,12 +93,23 @@ class Limits(Record):
     fan_in: Synapses  # of one neuron
     thresholds: Entries  # distinct threshold values
     no_such_limit: tuple[Limit, ...] = ()
+    kinds: Annotated[tuple[Kind, ...], Field(max_length=10)] = ()  # of the cores that are not as said above
 
     @model_validator(mode="after")
     def _no_limit_has_no_number(self) -> Self:
         for name in self.no_such_limit:
-            if getattr(self, name) is not None:
+            if any(getattr(each, name) is not None for each in (self, *self.kinds)):
                 raise refusal(f"{name} has a number and stands here too", "remove one of the two", key="no_such_limit")
+        return self
+
+    @model_validator(mode="after")
+    def _each_core_is_of_one_kind(self) -> Self:
+        names = [kind.name for kind in self.kinds]
+        if len(names) != len(set(names)):
+            raise refusal(f"kinds are named {', '.join(names)}", "give each a name of its own", key="kinds")
+        cores = Counter(core for kind in self.kinds for core in kind.cores)
+        if cores and max(cores.values()) > 1:
+            raise refusal(f"core {cores.most_common(1)[0][0]} stands here twice", "name it once", key="kinds")
         return self
 
 
@@ -385,8 +410,16 @@ class Profile(Record):
 
     @model_validator(mode="after")
     def _keys_that_need_each_other(self) -> Self:
-        if (self.core.visits == "slots" or self.core.fetch == "row") and self.limits.neurons is None:
-            raise refusal("cores work through all slots, and their number is null", "give it", key="limits")
+        if self.core.visits == "slots" or self.core.fetch == "row":
+            if self.limits.neurons is None:
+                raise refusal("cores work through all slots, and their number is null", "give it", key="limits")
+            if any(kind.neurons for kind in self.limits.kinds):
+                problem = "cores work through all slots, so that kinds cannot differ in neurons"
+                raise refusal(problem, "leave these out", key="limits")
+        largest = max((core for kind in self.limits.kinds for core in kind.cores), default=-1)
+        if largest >= (self.topology.cores if self.topology else 0):
+            problem = f"limits.kinds has core {largest}, which is none of the chip's"
+            raise refusal(problem, "count from 0", key="limits")
         if self.host is not None and self.host.tile >= (self.topology.tiles if self.topology else 1):
             raise refusal(f"host.tile is {self.host.tile}, which is none of the chip's", "count from 0", key="host")
         return self

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neurocompile.errors import CapacityError
-from neurocompile.hardware.profile import Profile
-from neurocompile.hardware.quantity import Quantity
+from neurocompile.hardware.profile import Kind, Profile
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,51 @@ CORE_LIMITS = (
 )
 
 
-def core_limits(profile: Profile) -> dict[str, int]:
-    """The limits of one core by name, without those that the chip does not have. No topology: a core without bounds."""
+@dataclass(frozen=True)
+class CoreKind:
+    """Cores with the same limits, by name, without those that they do not have. ``cores``: None for all others."""
+
+    cores: tuple[int, ...] | None
+    limits: dict[str, int]
+
+    def pressure(self, needs: Mapping[str, int]) -> float:
+        """The worst ratio of need to limit; up to 1 fits."""
+        return max((needs[name] / limit for name, limit in self.limits.items()), default=0.0)
+
+    @property
+    def where(self) -> str:
+        if self.cores is None:
+            return "other cores"
+        return f"core{'s' * (len(self.cores) > 1)} {'/'.join(map(str, sorted(self.cores)))}"
+
+
+def core_kinds(profile: Profile) -> tuple[CoreKind, ...]:
+    """The kinds of cores that the chip has, that of all others last. No topology: a core without bounds."""
     if profile.topology is None:
-        return {}
-    quantities: dict[str, Quantity | None] = {
-        each.name: getattr(profile.limits, each.name) for each in CORE_LIMITS if each.name != "words_per_axon"
-    }
-    quantities["words_per_axon"] = profile.synapses.max_words_per_axon
-    return {name: quantity.count for name, quantity in quantities.items() if quantity is not None}
+        return (CoreKind(None, {}),)
+    named = profile.limits.kinds
+    kinds = [CoreKind(kind.cores, _limits(profile, kind)) for kind in named]
+    if sum(len(kind.cores) for kind in named) < profile.topology.cores:
+        kinds.append(CoreKind(None, _limits(profile)))
+    return tuple(kinds)
+
+
+def core_limits(profile: Profile, core: int) -> dict[str, int]:
+    """The limits of a core by name, without those that it does not have."""
+    kinds = core_kinds(profile)
+    return next((kind for kind in kinds if kind.cores and core in kind.cores), kinds[-1]).limits
+
+
+def _limits(profile: Profile, kind: Kind | None = None) -> dict[str, int]:
+    limits = {}
+    for each in CORE_LIMITS:
+        if each.name == "words_per_axon":
+            quantity = profile.synapses.max_words_per_axon
+        else:
+            quantity = (kind and getattr(kind, each.name)) or getattr(profile.limits, each.name)
+        if quantity is not None:
+            limits[each.name] = quantity.count
+    return limits
 
 
 def joint_needs(pieces: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -77,12 +112,15 @@ def joint_needs(pieces: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def cut_refusal(population: str, needs: Mapping[str, int], profile: Profile) -> CapacityError:
-    """What to say where the ``needs`` of one neuron of ``population`` break a limit: the worst."""
-    limits = core_limits(profile)
+    """What to say where the ``needs`` of one neuron of ``population`` break a limit of every core: the worst."""
+    kinds = core_kinds(profile)
+    best = min(kinds, key=lambda kind: kind.pressure(needs))
     worst = max(
-        (each for each in CORE_LIMITS if each.name in limits), key=lambda each: needs[each.name] / limits[each.name]
+        (each for each in CORE_LIMITS if each.name in best.limits),
+        key=lambda each: needs[each.name] / best.limits[each.name],
     )
+    where = "" if len(kinds) == 1 else f" on {best.where}"
     return CapacityError(
         f"{population}: a core with a single neuron of it needs {needs[worst.name]:,} {worst.noun}, limit "
-        f"{limits[worst.name]:,} ({profile.name}); {worst.remedy}"
+        f"{best.limits[worst.name]:,}{where} ({profile.name}); {worst.remedy}"
     )

@@ -118,7 +118,7 @@ def _check_core(each: CoreSlice, where: str, profile: Profile) -> None:
 
 def _check_limits(core: int, slices: tuple[CoreSlice, ...], profile: Profile) -> None:
     needs = joint_needs(each.needs | {"neurons": each.neurons} for each in slices)
-    limits = core_limits(profile)
+    limits = core_limits(profile, core)
     for limit in CORE_LIMITS:
         if limit.name in limits and needs[limit.name] > limits[limit.name]:
             raise InputError(

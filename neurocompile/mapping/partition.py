@@ -1,8 +1,9 @@
 """Cutting populations into pieces that each fit a core.
 
-A population is halved until every piece keeps every limit, along the axis that lowers the worst ratio of need to
-limit most. Populations are cut from the last to the first: then the pieces that a neuron's spikes reach are known
-when its own population is cut. Where recurrent projections lead back, this is done again until no piece changes.
+A population is halved until every piece keeps every limit of a kind of core, along the axis that lowers the worst
+ratio of need to limit most. Populations are cut from the last to the first: then the pieces that a neuron's spikes
+reach are known when its own population is cut. Where recurrent projections lead back, this is done again until no
+piece changes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Neuron, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
-from neurocompile.mapping.limits import core_limits, cut_refusal
+from neurocompile.mapping.limits import core_kinds, cut_refusal
 from neurocompile.mapping.synapses import Box, box_index, box_size, full_box
 
 
@@ -32,7 +33,9 @@ class Piece:
 
 
 def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
-    """Pieces in topological order, each within every limit of a core; CapacityError where one neuron is too much.
+    """Pieces in topological order, each of which some core can hold; CapacityError where one neuron is too much.
+
+    Nothing is cut smaller because the cores that can hold it are few.
 
     A neuron that fires sends one message to each piece where it has synapses, whatever the number of projections: that
     is one out-axon here and one in-axon there, or one per bit plane. What leaves the chip counts no out-axon.
@@ -74,7 +77,7 @@ class _Cut:
 
     def __init__(self, population: Population, planes: dict[str, int], out_axons: Array, profile: Profile) -> None:
         self.population, self.planes, self.out_axons, self.profile = population, planes, out_axons, profile
-        self.limits = core_limits(profile)
+        self.kinds = core_kinds(profile)
         self.needs = functools.cache(self._needs)
 
     def pieces(self, box: Box) -> Iterator[Piece]:
@@ -89,9 +92,9 @@ class _Cut:
             yield from self.pieces(half)
 
     def _pressure(self, box: Box) -> float:
-        """The worst ratio of need to limit."""
+        """The worst ratio of need to limit, on the kind of core that fits best."""
         needs = self.needs(box)
-        return max((needs[name] / limit for name, limit in self.limits.items()), default=0.0)
+        return min(kind.pressure(needs) for kind in self.kinds)
 
     def _needs(self, box: Box) -> dict[str, int]:
         axons = words = longest = 0

@@ -156,14 +156,15 @@ def _layer(layer: LayerCosts, activity: Activity) -> dict[str, Any]:
 
 
 def _utilisation(mapping: Mapping, profile: Profile) -> dict[str, Any]:
-    """Per limit of a core, the core that comes closest to it, and the populations there."""
-    cores = {core: joint_needs(each.needs for each in slices) for core, slices in mapping.by_core().items()}
-    result = {}
-    for name, limit in core_limits(profile).items():
-        fullest = max(cores, key=lambda core: cores[core][name])
-        need = cores[fullest][name]
-        there = dict.fromkeys(each.population for each in mapping.by_core()[fullest])
-        result[name] = {"largest": need, "limit": limit, "share": need / limit, "population": ", ".join(there)}
+    """Per limit, the core that comes closest to its own, and the populations there."""
+    result: dict[str, Any] = {}
+    for core, slices in mapping.by_core().items():
+        needs = joint_needs(each.needs for each in slices)
+        there = ", ".join(dict.fromkeys(each.population for each in slices))
+        for name, limit in core_limits(profile, core).items():
+            share = needs[name] / limit
+            if name not in result or share > result[name]["share"]:
+                result[name] = {"largest": needs[name], "limit": limit, "share": share, "population": there}
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from neurocompile.backends.export import sanafe as writer
+from neurocompile.backends.export import sanafe_limits
 from neurocompile.backends.export.sanafe import spike_trains, write_sanafe
 from neurocompile.backends.export.synapses import synapses
 from neurocompile.driver import compile_graph, retarget
@@ -39,6 +41,7 @@ from neurocompile.ir.nodes import (
     Readout,
     Recurrent,
     Reshape,
+    Scale,
     SumPool2d,
     Threshold,
 )
@@ -208,7 +211,9 @@ def test_the_notes_say_how_to_run_it(tmp_path: Path) -> None:
     assert "(features_1 1, features_1_2 2, n2 3)" in text
     assert "no sample came with the program, so en_coder is silent" in text
     assert "names of groups have no dots: en.coder is en_coder, features.1 is features_1_2, 2 is n2" in text
-    assert "SANA-FE has no static power, no ways within a tile, no sending that waits for receiving: its totals" in text
+    assert "spikes of inputs cross the network from tile 0, where our chip has them at their cores" in text
+    assert "inputs are sent bit by bit, where our chip sends a value as one spike" in text
+    assert "SANA-FE has no static power, no ways within a tile: its totals leave them out" in text
     assert not any("unknown" in note for note in notes)
     with_sample = replace(program, calibration=np.full((1, 1, 4, 4), 0.5, np.float32))
     assert "the spikes of en_coder are those of the first calibration sample" in write_sanafe(
@@ -322,11 +327,11 @@ def test_prices_are_those_of_the_profile(tmp_path: Path) -> None:
     assert soma["energy_access_neuron"] == pytest.approx(52e-12)
     assert soma["energy_access_neuron"] + soma["energy_update_neuron"] == pytest.approx(81e-12)
     assert core["attributes"]["max_neurons_supported"] == 32
-    # 113 ns for one tile; buffers are not known
+    # 113 ns for one tile
     assert (architecture["attributes"]["sync_model"], architecture["attributes"]["latency_sync"]) == (
         "fixed", pytest.approx(113e-9),
     )  # fmt: skip
-    assert architecture["attributes"]["link_buffer_size"] == 1 << 20
+    assert architecture["attributes"]["link_buffer_size"] == 16
 
 
 def test_a_chip_without_a_mesh_and_with_unknown_numbers(tmp_path: Path) -> None:
@@ -334,9 +339,156 @@ def test_a_chip_without_a_mesh_and_with_unknown_numbers(tmp_path: Path) -> None:
     notes = write_sanafe(program, tmp_path / "x.yaml")
     architecture = sanafe_files.read(tmp_path / "x.yaml")["architecture"]
     assert (architecture["attributes"]["width"], len(architecture["tile"])) == (1, 1)
+    assert architecture["attributes"]["link_buffer_size"] == 1 << 20
     assert architecture["attributes"]["latency_sync"] == 0.0
     assert architecture["tile"][0]["core"][0]["attributes"]["max_neurons_supported"] == 67
     assert any(re.fullmatch(r"events\.\w+\.time_ns is unknown in \S+ and counts as 0 in the file", n) for n in notes)
+
+
+def of_loihi(graph: Graph, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Program:
+    """Compiled for Loihi 1 with SANA-FE's numbers, some of them changed."""
+    program = compiled(graph, "loihi1-sanafe")
+    data = profile_to_dict(program.profile)
+    change(data)
+    return replace(program, profile=Profile.from_mapping(data))
+
+
+def blocks(**last: Any) -> Graph:
+    """A convolution, a population that feeds itself through a matrix, and a readout."""
+    nodes = [
+        ("input", Input(shape=(1, 4, 4)), ()),
+        ("encoder", PoissonEncoder(), ("input",)),
+        ("conv", Conv2d(weight=quarters(2, 1, 3, 3), padding=(1, 1)), ("encoder",)),
+        ("first", zero(0.5), ("conv",)),
+        ("flatten", Flatten(), ("first",)),
+        ("linear", Linear(weight=quarters(8, 32)), ("flatten",)),
+        ("back", Recurrent(shape=(8,)), ("second",)),
+        ("own", Scale(weight=np.arange(1.0, 9.0)), ("back",)),
+        ("sum", Add(), ("linear", "own")),
+        ("second", zero(0.5), ("sum",)),
+        ("last", Linear(weight=quarters(3, 8)), ("second",)),
+        ("out", Readout(**last), ("last",)),
+    ]
+    return Graph("blocks", "traced", 3, nodes, ("out",))
+
+
+def zero(threshold: float, **choices: Any) -> Neuron:
+    """With the reset that Loihi 1 has."""
+    return lif(threshold, reset="set", reset_value=np.array(0.0), leaky_reset=True, **choices)
+
+
+def test_loihi_with_sanafes_own_numbers(tmp_path: Path) -> None:
+    """Those of its arch/loihi.yaml come out again."""
+    program = of_loihi(blocks())
+    notes = write_sanafe(program, tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    attributes = document["architecture"]["attributes"]
+    assert (attributes["link_buffer_size"], attributes["latency_sync"]) == (16, pytest.approx(0.6e-6))
+    core = document["architecture"]["tile"][0]["core"][0]
+    synapses_of = {
+        each["name"]: (each["attributes"]["energy_process_spike"], each["attributes"]["latency_process_spike"])
+        for each in core["synapse"]
+    }
+    assert synapses_of == {
+        "synapses": pytest.approx((35.5e-12, 3.8e-9)),
+        "bank0": pytest.approx((24e-12, 3.1e-9)),
+        "bank1": pytest.approx((33.6e-12, 4.7e-9)),
+    }
+    somas = core["soma"][0]["attributes"]
+    found = {name: (somas[f"energy_{name}"], somas[f"latency_{name}"]) for name in ("access_neuron", "update_neuron")}
+    assert found == {
+        "access_neuron": pytest.approx((51.2e-12, 6e-9)),
+        "update_neuron": pytest.approx((21.6e-12, 3.7e-9)),
+    }
+    assert somas["energy_spike_out"] == pytest.approx(69.3e-12)
+    assert core["axon_out"][0]["attributes"]["energy_message_out"] == pytest.approx(111e-12)
+    assert core["axon_in"][0]["attributes"]["latency_message_in"] == pytest.approx(16e-9)
+    host = document["architecture"]["tile"][0]["core"][1]
+    assert host["axon_out"][0]["attributes"] == {"energy_message_out": 0.0, "latency_message_out": 0.0}
+    units = {
+        entry.partition(".")[0]: attributes[-1]["synapse"]
+        for mapping in document["mappings"]
+        for entry, attributes in mapping.items()
+        if "host" not in entry and len(attributes) == 4
+    }
+    assert units == {"first": "bank0", "second": "synapses", "out": "synapses"}
+    assert "second has synapses of 2 kinds, which all cost as most of them" in notes
+    assert "second may fire after the sample, which SANA-FE counts; our chip is cleared" in notes
+    assert not any(note.startswith(("SANA-FE has no", "biases", "spikes of inputs")) for note in notes)
+
+
+def test_what_biases_add_to_the_totals(tmp_path: Path) -> None:
+    """Three steps. The readout's three neurons lie on tile 9, one row and one column from the host."""
+    program = of_loihi(blocks(bias=np.array([0.5, 0.0, -0.25])))
+    slices = tuple(
+        replace(each, core=36, tile=9) if each.population == "out" else each for each in program.mapping.slices
+    )
+    program = replace(program, mapping=replace(program.mapping, slices=slices))
+    notes = write_sanafe(program, tmp_path / "x.yaml")
+    energy = 3 * (2 * 35.5 + 3.0 + 4.2) * 1e-12
+    assert (
+        f"biases are spikes there, and none on our chip: take 3 firings, 3 packets, 6 hops, 6 synaptic events and "
+        f"{energy:.12g} J from SANA-FE's totals, and the messages of *__bias from its times"
+    ) in notes
+
+
+def test_a_neuron_without_state_that_needs_no_input_fires_at_its_own_step_only(tmp_path: Path) -> None:
+    """At T = 1 a bias above the threshold is a spike of the host, which comes at the neuron's step."""
+    nodes = [
+        ("input", Input(shape=(2,)), ()), ("encoder", PoissonEncoder(), ("input",)),
+        ("w", Linear(weight=np.zeros((2, 2))), ("encoder",)), ("first", zero(0.5, bias=np.array([1.0, 0.25])), ("w",)),
+        ("w2", Linear(weight=np.ones((1, 2))), ("first",)), ("second", zero(0.5), ("w2",)),
+        ("w3", Linear(weight=np.ones((1, 1))), ("second",)), ("out", Readout(), ("w3",)),
+    ]  # fmt: skip
+    program = of_loihi(Graph("awake", "traced", 1, nodes, ("out",)))
+    document = sanafe_files.read(written(program, np.zeros(2), tmp_path))
+    spikes, _ = sanafe_files.simulate(document, 4)
+    assert [{each for each in fired if each[0] == "first"} for fired in spikes] == [set(), {("first", 0)}, set(), set()]
+    assert ("second", 0) in spikes[2]
+    where = sanafe_files.mappings(document)
+    assert [where[name, 0][1] for name in ("first", "out")] == ["stateless[0]", "stateless[0]"]
+
+
+def test_other_prices_and_places(tmp_path: Path) -> None:
+    """A host elsewhere whose messages cost, readouts with a price of their own, synapses of zero that are skipped."""
+
+    def change(data: dict[str, Any]) -> None:
+        data["host"] = {"tile": 9, "message": data["events"]["axon_out"]}
+        data["events"]["neuron_update_readout"] = data["events"]["spike_out"]
+        data["banks"][0]["zeros"] = "skipped"
+
+    program = of_loihi(blocks(), change)
+    write_sanafe(program, tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    tiles = document["architecture"]["tile"]
+    # row 1 of 4, column 1: the sixth by columns
+    assert [tile["name"] for tile in tiles] == ["tile[0..4]", "tile[5..5]", "tile[6..31]"]
+    host = tiles[1]["core"][1]
+    assert host["axon_out"][0]["attributes"]["latency_message_out"] == pytest.approx(5.1e-9)
+    where = sanafe_files.mappings(document)
+    assert where["encoder", 0] == ("5.4", "input[0]")
+    assert where["out", 0][1] == "readout[0]"
+    readout = next(each for each in tiles[0]["core"][0]["soma"] if each["name"].startswith("readout"))["attributes"]
+    assert (readout["energy_access_neuron"], readout["energy_update_neuron"]) == (pytest.approx(69.3e-12), 0.0)
+    assert all(weight for _, target, weight, _ in sanafe_files.edges(document) if target[0] == "first")
+    write_sanafe(of_loihi(blocks()), tmp_path / "y.yaml")
+    all_edges = sanafe_files.edges(sanafe_files.read(tmp_path / "y.yaml"))
+    assert any(not weight for _, target, weight, _ in all_edges if target[0] == "first")
+
+
+def test_what_sanafe_has_no_place_for(tmp_path: Path) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["core"] |= {"overlap": False, "visits": "slots", "fetch": "row"}
+        data["banks"][1]["message"] = data["events"]["axon_in"]
+        data["tick_ns"] = data["barrier"]["points"][0]["time_ns"]
+        data["core_power_mw"] = data["static_power_mw"]
+
+    notes = write_sanafe(of_loihi(blocks(), change), tmp_path / "x.yaml")
+    assert (
+        "SANA-FE has no power of cores, no messages and source visits of banks.sparse lists, no slots that are visited "
+        "without a neuron, no rows that are read whole, no sending that waits for receiving, no ticks: its totals "
+        "leave them out"
+    ) in notes
 
 
 def test_signed_inputs_take_a_plane_for_each_bit_or_sign() -> None:
@@ -457,17 +609,17 @@ def test_what_sanafe_cannot_say(change: dict[str, Any], match: str, tmp_path: Pa
 
 def test_too_many_synapses_and_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = compiled(small())
-    monkeypatch.setattr(writer, "MOST_SYNAPSES", 100)
+    monkeypatch.setattr(sanafe_limits, "MOST_SYNAPSES", 100)
     with pytest.raises(GraphError, match=r"second: 400 synapses, 792 in all, limit 100: SANA-FE has one line for each"):
         write_sanafe(program, tmp_path / "x.yaml")
     monkeypatch.undo()
-    monkeypatch.setattr(writer, "MOST_STEPS", 2)
+    monkeypatch.setattr(sanafe_limits, "MOST_STEPS", 2)
     late = compiled(small(order="fire_first"))
     write_sanafe(program, tmp_path / "x.yaml")
     with pytest.raises(GraphError, match=r"2: its projection linear\S* takes 3 time steps, limit 2, which SANA-FE"):
         write_sanafe(late, tmp_path / "y.yaml")
     assert not (tmp_path / "y.yaml").exists()
-    monkeypatch.setattr(writer, "MOST_STEPS", 1)
+    monkeypatch.setattr(sanafe_limits, "MOST_STEPS", 1)
     with pytest.raises(
         GraphError, match=r"2: its projection linear\S* takes 2 time steps, limit 1, which SANA-FE cannot"
     ):

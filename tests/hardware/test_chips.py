@@ -165,9 +165,17 @@ def test_what_a_chip_cannot_do_is_refused(name: str, options: dict[str, Any], sa
             {"inputs": 300},
             "hidden: its state may need 13 bits over 4 time steps with 4-bit weights, the chip has",
         ),
-        ("reckon", {"hidden": 300}, "limit 1 (reckon)"),
+        (
+            "reckon",
+            {"hidden": 300},
+            "do not fit 1 core of reckon, even where they share them (285 thresholds, limit 128)",
+        ),
         ("truenorth", {"inputs": 300}, "limit 128 (truenorth)"),
-        ("xylo-a2", {"reset": "subtract", "hidden": 1100}, "limit 1 (xylo-a2)"),
+        (
+            "xylo-a2",
+            {"reset": "subtract", "hidden": 1100},
+            "1 core of xylo-a2, even where they share them (1,104 neurons",
+        ),
     ],
 )
 def test_what_a_chip_cannot_hold_is_refused(name: str, options: dict[str, Any], says: str) -> None:

@@ -101,6 +101,19 @@ def test_loihi_facts() -> None:
     assert LOIHI.limits.neurons.count == 1024
 
 
+def test_loihi_by_sanafes_numbers_is_the_same_chip_with_none_of_the_others_prices() -> None:
+    sanafe = load_profile("loihi1-sanafe")
+    for part in ("topology", "limits", "synapses", "numerics", "neuron", "memory"):
+        assert getattr(sanafe, part) == getattr(LOIHI, part), part
+    priced = [q for path, q in quantities(sanafe) if path.endswith(("_pj", "_ns"))]
+    assert all("SANA-FE" in q.source for q in priced)
+    assert sanafe.barrier is not None
+    # a step function: a time holds until SANA-FE's table has another
+    times = [sanafe.barrier.barrier_ns(tiles) for tiles in range(1, 33)]
+    assert times == [600, 1000, 1000, *[1400] * 25, *[1800] * 4]
+    assert "no static power" in " ".join(sanafe.notes)
+
+
 @pytest.mark.parametrize(("name", "mac", "add"), [("cmos45-fp32", 4.6, 0.9), ("cmos45-int32", 3.2, 0.1)])
 def test_cmos_operations(name: str, mac: float, add: float) -> None:
     profile = load_profile(name)

@@ -51,11 +51,21 @@ def quantity(value: float, unit: str) -> dict[str, Any]:
     return {"value": value, "unit": unit, "basis": "assumed", "source": "a test"}
 
 
+@functools.cache
+def shipped(name: str) -> dict[str, Any]:
+    return profile_to_dict(load_profile(name))
+
+
 def a_profile(
-    *, base: str = "loihi2", cores: int | None = None, limits: dict[str, int | None] | None = None, **parts: Any
+    *,
+    base: str = "loihi2",
+    cores: int | None = None,
+    limits: dict[str, int | None] | None = None,
+    kinds: list[tuple[list[int], dict[str, int]]] | None = None,
+    **parts: Any,
 ) -> Profile:
-    """A shipped profile with some parts replaced; ``limits`` by name, without the others."""
-    plain = copy.deepcopy(profile_to_dict(load_profile(base)))
+    """A shipped profile with some parts replaced. ``limits``: by name, without the others; ``kinds``: cores, limits."""
+    plain = copy.deepcopy(shipped(base))
     if cores is not None:
         plain["topology"] = {
             "tile_rows": quantity(1, "tiles"),
@@ -69,6 +79,11 @@ def a_profile(
                 plain["synapses"]["max_words_per_axon"] = value and quantity(value, "words")
             else:
                 plain["limits"][name] = value and quantity(value, LIMITS[name])
+    plain["limits"]["kinds"] = [
+        {"name": f"kind {index}", "cores": its_cores}
+        | {name: quantity(value, LIMITS[name]) for name, value in its_limits.items()}
+        for index, (its_cores, its_limits) in enumerate(kinds or [])
+    ]
     for part, fields in parts.items():
         plain[part].update(fields)
     return Profile.from_mapping(plain)

@@ -82,6 +82,13 @@ def test_populations_on_one_core_use_it_together() -> None:
     assert report["counters"]["within_tile"] == apart["counters"]["hops_east_west"] == apart["counters"]["messages_out"]
 
 
+def test_each_core_is_compared_with_its_own_limits() -> None:
+    """Three hidden neurons of 8 are less than two readouts of 4."""
+    small = {"name": "small", "cores": [1], "neurons": quantity(4, "neurons")}
+    report = report_of(chip(limits__kinds=[small]))
+    assert report["utilisation"]["neurons"] == {"largest": 2, "limit": 4, "share": 2 / 4, "population": "readout"}
+
+
 def test_layers_sum_to_the_whole() -> None:
     report = report_of(chip())
     total = sum(layer["energy_pj"] for layer in report["layers"]) + report["energy_pj"]["static"]

@@ -28,7 +28,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -48,6 +48,7 @@ from neurocompile.backends.export.sanafe_chip import (
     synapse_unit,
     tile_number,
 )
+from neurocompile.backends.export.sanafe_limits import check_population, check_size
 from neurocompile.backends.export.sanafe_neurons import (
     UNIT,
     biases,
@@ -59,36 +60,25 @@ from neurocompile.backends.export.sanafe_neurons import (
     weight_unit,
 )
 from neurocompile.backends.export.synapses import flat, synapses
-from neurocompile.errors import GraphError
 from neurocompile.hardware.profile import Bank
 from neurocompile.ir.interpret import check_samples, encode
 from neurocompile.ir.nodes import (
     ENCODERS,
     Array,
     DirectEncoder,
-    FixedPoint,
     Neuron,
     Node,
     Readout,
     Shape,
-    Soma,
-    Threshold,
 )
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice
 from neurocompile.mapping.place import hops
-from neurocompile.mapping.synapses import box_index, fan_out, full_box, payload_bits
-
-#: a text file of so many lines is some hundred megabytes
-MOST_SYNAPSES = 5_000_000
-#: of a projection: one, and the longest delay of SANA-FE's delaying dendrite
-MOST_STEPS = 6
+from neurocompile.mapping.synapses import bit_planes, box_index, fan_out, full_box, payload_bits
 
 #: how the groups of host neurons end that are the biases of others
 _BIAS = "__bias"
-#: of the integers that its somas convert to
-_STATE_BITS = 32
 
 
 def write_sanafe(program: Exportable, path: Path) -> list[str]:
@@ -124,8 +114,8 @@ class _Export:
         self.warnings: list[str] = []
         self.prices = Prices(program.profile, self.warnings)
         for population in self.populations:
-            _check(population, self.somas)
-        _check_size(self.populations)
+            check_population(population, self.somas)
+        check_size(self.populations)
         encoders = self.graph.of_kind(*ENCODERS)
         self.groups = _group_names([*encoders, *(population.name for population in self.populations)])
         self.sources = [
@@ -156,6 +146,7 @@ class _Export:
         renamed = [f"{name} is {group}" for name, group in self.groups.items() if group != name]
         if renamed:
             notes.append(f"names of groups have no dots: {', '.join(renamed)}")
+        notes += self._of_inputs()
         if self.biased:
             notes.append(self._what_biases_add())
         if lasting := [self.groups[each.name] for each in self.populations if self._goes_on(each)]:
@@ -163,6 +154,16 @@ class _Export:
         if missing := not_said(self.program.profile):
             notes.append(f"SANA-FE has no {', no '.join(missing)}: its totals leave them out")
         return [*notes, *self.warnings]
+
+    def _of_inputs(self) -> list[str]:
+        """How spikes of inputs reach the cores in another way than on our chip."""
+        profile, notes = self.program.profile, []
+        if profile.host is None and profile.topology is not None:
+            notes.append("spikes of inputs cross the network from tile 0, where our chip has them at their cores")
+        whole = [source.encoder for source in self.sources if bit_planes(self.graph.node(source.encoder), profile) == 1]
+        if any(len(source.factors) > 1 for source in self.sources if source.encoder in whole):
+            notes.append("inputs are sent bit by bit, where our chip sends a value as one spike")
+        return notes
 
     def _what_biases_add(self) -> str:
         """What SANA-FE's totals have, and our chip does not, because biases are spikes."""
@@ -328,42 +329,7 @@ class _Export:
                 taken[each.core] += each.neurons
 
 
-# ------------------------------------------------------------------------------------------------- what can be said
-
-
-def _check(population: Population, somas: Mapping[str, Soma]) -> None:
-    """GraphError unless SANA-FE's soma and delays can do what this population does."""
-    soma, name = population.soma, population.name
-    fixed = soma.fixed or FixedPoint()
-
-    def refuse(what: str, remedy: str) -> None:
-        raise GraphError(f"{name}: {what}, which SANA-FE cannot say; {remedy}")
-
-    if isinstance(soma, (Neuron, Threshold)) and soma.spikes != "binary":
-        refuse(f"sends {soma.spikes} spikes", "train it with binary ones, or use --format json")
-    if isinstance(soma, (Neuron, Readout)) and np.any(soma.current_leak != 0):
-        refuse("has a synaptic current that decays", "train it with current_leak=0, or use --format json")
-    if isinstance(soma, Neuron):
-        if soma.single_spike:
-            refuse("fires at most once", "train it with single_spike=False, or use --format json")
-        if soma.membrane_min is not None:
-            refuse("has a floor for its membrane", "train it without membrane_min, or use --format json")
-        if soma.reset == "set" and not soma.leaky_reset:
-            refuse("is reset to a value one step late", "train it with leaky_reset=True, or use --format json")
-        if soma.reset == "subtract" and soma.compare == "at_or_above" and not owes(soma):
-            refuse("fires at its threshold, subtracts it and lets that leak", "train it with compare='above'")
-    if fixed.state_bits > _STATE_BITS:
-        refuse(f"has states of {fixed.state_bits} bits, limit {_STATE_BITS}", "choose a chip with narrower ones")
-    if soma.phase < 1 and biases(population).any():
-        # all that it reads is late, so it starts with the sample; a bias is a spike, which takes a step
-        refuse("has a bias at the very first step", "train it without bias, or delay what it reads by one step less")
-    for projection in population.projections:
-        steps = projection.most_steps + early(somas.get(projection.source))
-        if steps > MOST_STEPS:
-            refuse(
-                f"its projection {projection.name} takes {steps} time steps, limit {MOST_STEPS}",
-                "shorten the delay or the skip connection",
-            )
+# ------------------------------------------------------------------------------------------------------------- names
 
 
 def _axon_steps(projection: Projection) -> Array:
@@ -371,20 +337,6 @@ def _axon_steps(projection: Projection) -> Array:
     if projection.past is None:
         return np.zeros(math.prod(projection.source_shape), np.int64)
     return flat(projection.past.delays, projection.source_shape) - projection.past.steps
-
-
-def _check_size(everyone: Sequence[Population]) -> None:
-    counts = {
-        projection.name: int(fan_out(projection, full_box(population.shape)).sum())
-        for population in everyone
-        for projection in population.projections
-    }
-    if sum(counts.values()) > MOST_SYNAPSES:
-        largest = max(counts, key=counts.__getitem__)
-        raise GraphError(
-            f"{largest}: {counts[largest]:,} synapses, {sum(counts.values()):,} in all, limit {MOST_SYNAPSES:,}: "
-            "SANA-FE has one line for each; export a smaller network"
-        )
 
 
 def _group_names(names: Iterable[str]) -> dict[str, str]:
