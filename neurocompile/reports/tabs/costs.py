@@ -10,13 +10,13 @@ from neurocompile.reports.page.svg import shown
 from neurocompile.reports.wording import duration, energy, energy_delay, incomplete, number, spread, times
 
 #: what the words for a number's origin mean, strongest first
-BASES = {
-    "measured": "measured on the chip",
-    "simulated": "from a simulation of the circuit",
-    "fitted": "fitted to published results",
+MEANINGS: dict[str, str] = {
+    "architectural": "a decision of the design, stated by the maker: exact",
+    "measured": "measured on silicon",
+    "simulated": "taken from a circuit model before silicon",
+    "fitted": "chosen so that a model reproduces measurements",
     "derived": "computed from other published numbers",
-    "architectural": "follows from how the chip is built",
-    "assumed": "assumed: nobody has published it",
+    "assumed": "our choice, for want of a better one",
 }
 _OTHER_KEYS = {"total", "memory", "levels"}
 
@@ -82,9 +82,11 @@ def bases(report: Report) -> list[Block]:
     known = sum(value or 0 for value in by_basis.values())
     if not known:
         return []
-    order = [*BASES, *sorted(set(by_basis) - set(BASES))]
+    order = [*MEANINGS, *sorted(set(by_basis) - set(MEANINGS))]
     rows = [
-        (name, by_basis[name], (by_basis[name] or 0) / known, BASES.get(name, "")) for name in order if name in by_basis
+        (name, by_basis[name], (by_basis[name] or 0) / known, MEANINGS.get(name, ""))
+        for name in order
+        if name in by_basis
     ]
     first = max(rows, key=lambda row: row[2])
     table = Table(
