@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ENERGIES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
@@ -23,6 +23,19 @@ def duration(nanoseconds: float | None) -> str:
 
 def energy_delay(picojoule_nanoseconds: float | None) -> str:
     return _scaled(picojoule_nanoseconds, ENERGY_DELAYS)
+
+
+_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES, "pJ·ns": ENERGY_DELAYS}
+
+
+def scale_of(values: Iterable[float], unit: str) -> tuple[float, str]:
+    """(what numbers of a unit are divided by, the unit then) to show them together: the prefix is the largest one's."""
+    if unit == "%":
+        return 0.01, "%"
+    if unit not in _SCALES:
+        return 1.0, unit
+    largest = max(map(abs, values), default=0.0)
+    return next((scale for scale in _SCALES[unit] if largest >= scale[0]), _SCALES[unit][-1])
 
 
 def time_in(unit: str) -> Callable[[float | None], str]:

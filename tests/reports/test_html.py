@@ -15,8 +15,10 @@ from page_cases import estimated, full, large
 from pages import ReadPage
 
 from neurocompile.errors import CapacityError
+from neurocompile.hardware.quantity import BASES
 from neurocompile.reports.compare import refused
 from neurocompile.reports.html import to_html
+from neurocompile.reports.tabs.costs import MEANINGS
 
 Report = dict[str, Any]
 ALL = ["summary", "layers", "energy", "latency", "chip", "timeline", "spikes", "accuracy", "compare"]
@@ -83,6 +85,10 @@ def test_energy_is_that_of_the_data(page: ReadPage) -> None:
     assert sum(value or 0 for value in page.tables["energy", "Samples by energy"].column("samples")) == 4
 
 
+def test_every_basis_has_a_meaning_in_order_of_strength() -> None:
+    assert tuple(MEANINGS) == BASES
+
+
 def test_the_papers_account_stands_apart(page: ReadPage) -> None:
     assert page.text.index("Against the ANN of the same shape") < page.text.index("Compute only, as papers count it")
     assert "never beside the energies above" in page.text
@@ -105,7 +111,7 @@ def test_time_is_that_of_the_data(page: ReadPage) -> None:
     assert timeline.column("sending (ns)") == [3 * 14.0, 3 * 12.0]
     assert timeline.column("receiving (ns)") == pytest.approx([3 * 19.75, 3 * 30.5])
     assert timeline.column("sending (%)") == pytest.approx([42 / 120, 36 / 120])
-    assert "1.25×" in page.text  # exact over fast
+    assert "+25.00%" in page.text  # exact over fast
 
 
 def test_the_chip_is_that_of_the_data(page: ReadPage) -> None:
@@ -129,7 +135,10 @@ def test_spikes_and_accuracy_are_those_of_the_data(page: ReadPage) -> None:
     depth = page.tables["accuracy", "In integers up to a layer, float behind it"]
     assert depth.column("change (%)") == [0, -0.03125]
     assert "8 bits: 87.50% against 90.62% float over 64 samples." in page.text
-    assert "hidden: needs 3 bits" in page.text
+    widths = page.tables["accuracy", "Accuracy by weight bits"]
+    assert widths.headings == ["scales per", "quantizer", "8 bits (%)", "2 bits (%)", "as built"]
+    assert [text for text, _ in widths.rows[0]] == ["channel", "max", "87.50", "no (1)", "8 bits"]
+    assert "(1) hidden: needs 3 bits" in page.text
     assert "lava is not installed" in page.text
 
 

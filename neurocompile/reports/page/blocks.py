@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from neurocompile.reports.wording import ENERGIES, ENERGY_DELAYS, NOTHING, TIMES
+from neurocompile.reports.wording import NOTHING, scale_of
 
 #: what a cell holds; None is a number that is not there
 Value = str | int | float | None
-
-_SCALES: dict[str, Sequence[tuple[float, str]]] = {"pJ": ENERGIES, "ns": TIMES, "pJ·ns": ENERGY_DELAYS}
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,7 @@ class Table:
     def _scale(self, index: int) -> tuple[float, str]:
         """(what a number is divided by, the unit then); the prefix is that of the largest number."""
         unit = self.columns[index].unit
-        if unit == "%":
-            return 0.01, "%"
-        if unit not in _SCALES:
-            return 1.0, unit
-        largest = max(map(abs, self._numbers(index)), default=0.0)
-        return next((scale for scale in _SCALES[unit] if largest >= scale[0]), _SCALES[unit][-1])
+        return scale_of(self._numbers(index), unit)
 
     def _shown(self, rows: Sequence[Sequence[Value]]) -> list[list[Cell]]:
         shown = [self._column(index) for index in range(len(self.columns))]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree.ElementTree import Element, SubElement
 
-from neurocompile.reports.wording import duration, energy, number
+from neurocompile.reports.wording import duration, energy, number, scale_of
 
 #: how many series there are; later ones begin anew
 SERIES = 8
@@ -164,13 +165,24 @@ class Scale:
         return [round(each * step, 12 - math.floor(math.log10(step))) for each in range(first, last + 1)]
 
 
+def tick_texts(ticks: Sequence[float], unit: str) -> list[str]:
+    """Ticks with one unit, and so many decimals that neighbours differ."""
+    factor, name = scale_of(ticks, unit)
+    steps = [abs(b - a) / factor for a, b in itertools.pairwise(ticks)]
+    decimals = max(0, min(9, math.ceil(-math.log10(min(steps)) - 1e-9))) if steps else 3
+    texts = [f"{tick / factor:,.{decimals}f}" for tick in ticks]
+    if not steps:
+        texts = [number(tick / factor) for tick in ticks]
+    return [f"{text}%" if name == "%" else f"{text} {name}".rstrip() for text in texts]
+
+
 def axis_x(drawing: Element, scale: Scale, y: float, unit: str, title: str, *, top: float | None = None) -> None:
     """Ticks with their values and unit below ``y``; rules up to ``top``."""
-    for tick in scale.ticks():
+    for tick, text in _labelled(scale, 6, unit):
         x = scale.at(tick)
         if top is not None:
             add(drawing, "line", x1=x, x2=x, y1=top, y2=y, klass="rule")
-        add(drawing, "text", shown(tick, unit), x=x, y=y + 15, klass="soft middle")
+        add(drawing, "text", text, x=x, y=y + 15, klass="soft middle")
     add(drawing, "line", x1=scale.start, x2=scale.end, y1=y, y2=y, klass="axis")
     if title:
         add(drawing, "text", title, x=(scale.start + scale.end) / 2, y=y + 32, klass="soft middle")
@@ -178,13 +190,20 @@ def axis_x(drawing: Element, scale: Scale, y: float, unit: str, title: str, *, t
 
 def axis_y(drawing: Element, scale: Scale, x: float, unit: str, title: str, *, right: float | None = None) -> None:
     """Ticks with their values left of ``x``; the title stands above, so that nobody has to turn their head."""
-    for tick in scale.ticks(5):
+    for tick, text in _labelled(scale, 5, unit):
         y = scale.at(tick)
         if right is not None:
             add(drawing, "line", x1=x, x2=right, y1=y, y2=y, klass="rule")
-        add(drawing, "text", shown(tick, unit), x=x - 6, y=y + 4, klass="soft end")
+        add(drawing, "text", text, x=x - 6, y=y + 4, klass="soft end")
     if title:
         add(drawing, "text", title, x=0, y=min(scale.start, scale.end) - 10, klass="soft")
+
+
+def _labelled(scale: Scale, most: int, unit: str) -> list[tuple[float, str]]:
+    """Ticks with their labels: each with a prefix of its own where they are powers apart."""
+    ticks = scale.ticks(most)
+    texts = [shown(tick, unit) for tick in ticks] if scale.log else tick_texts(ticks, unit)
+    return list(zip(ticks, texts, strict=True))
 
 
 def legend_height(names: Sequence[str]) -> float:

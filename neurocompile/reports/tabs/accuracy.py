@@ -94,23 +94,38 @@ def _depth(drift: Drift) -> list[Block]:
 
 
 def _widths(drift: Drift) -> list[Block]:
+    """One row per way of quantizing, one column per width; what is refused stands below in full."""
     widths = drift["widths"]
     if not widths:
         return []
-    measure = widths["measure"]
-    rows: list[tuple[Value, ...]] = [
-        (each["scales"], each["quantizer"], each["bits"],
-         each["error"] if each["error"] is not None else each[measure], "as built" if each["own"] else "")
-        for each in widths["variants"]
-    ]  # fmt: skip
-    columns = [
-        Column("scales per"),
-        Column("quantizer"),
-        Column("weights", "bits"),
-        Column(measure, "%"),
-        Column("remark"),
-    ]
-    return [Table("By weight bits", columns, rows, note=f"Over {widths['samples']:,} samples.")]
+    variants, measure = widths["variants"], widths["measure"]
+    bits = list(dict.fromkeys(each["bits"] for each in variants))
+    refusals = list(dict.fromkeys(each["error"] for each in variants if each["error"] is not None))
+    cells: dict[tuple[str, str], dict[int, Value]] = {}
+    built: dict[tuple[str, str], str] = {}
+    for each in variants:
+        way = each["scales"], each["quantizer"]
+        refused = each["error"] is not None
+        cells.setdefault(way, {})[each["bits"]] = (
+            f"no ({refusals.index(each['error']) + 1})" if refused else each[measure]
+        )
+        if each["own"]:
+            built[way] = f"{each['bits']} bits"
+    table = Table(
+        f"{measure.capitalize()} by weight bits",
+        [
+            Column("scales per"),
+            Column("quantizer"),
+            *(Column(f"{width} bits", "%") for width in bits),
+            Column("as built"),
+        ],
+        [(*way, *(row.get(width) for width in bits), built.get(way, "")) for way, row in cells.items()],
+        note=f"Over {widths['samples']:,} samples.",
+    )
+    blocks: list[Block] = [table]
+    if refusals:
+        blocks.append(Facts("Refused", [(f"({index})", sentence) for index, sentence in enumerate(refusals, 1)]))
+    return blocks
 
 
 def _engines(drift: Drift) -> Table:

@@ -10,13 +10,13 @@ from neurocompile.reports.page.svg import shown
 from neurocompile.reports.wording import duration, energy, energy_delay, incomplete, number, spread, times
 
 #: what the words for a number's origin mean, strongest first
-BASES = {
-    "measured": "measured on the chip",
-    "simulated": "from a simulation of the circuit",
-    "fitted": "fitted to published results",
+MEANINGS: dict[str, str] = {
+    "architectural": "a decision of the design, stated by the maker: exact",
+    "measured": "measured on silicon",
+    "simulated": "taken from a circuit model before silicon",
+    "fitted": "chosen so that a model reproduces measurements",
     "derived": "computed from other published numbers",
-    "architectural": "follows from how the chip is built",
-    "assumed": "assumed: nobody has published it",
+    "assumed": "our choice, for want of a better one",
 }
 _OTHER_KEYS = {"total", "memory", "levels"}
 
@@ -82,9 +82,11 @@ def bases(report: Report) -> list[Block]:
     known = sum(value or 0 for value in by_basis.values())
     if not known:
         return []
-    order = [*BASES, *sorted(set(by_basis) - set(BASES))]
+    order = [*MEANINGS, *sorted(set(by_basis) - set(MEANINGS))]
     rows = [
-        (name, by_basis[name], (by_basis[name] or 0) / known, BASES.get(name, "")) for name in order if name in by_basis
+        (name, by_basis[name], (by_basis[name] or 0) / known, MEANINGS.get(name, ""))
+        for name in order
+        if name in by_basis
     ]
     first = max(rows, key=lambda row: row[2])
     table = Table(
@@ -124,34 +126,29 @@ _COUNTS = {
 def layers_tab(report: Report) -> list[Block]:
     """All layers with all their numbers; columns that are zero throughout are left out."""
     counts = {name: key for name, key in _COUNTS.items() if report["counters"][key]}
-    columns = [
-        *(Column(name) for name in ("layer", "kind")),
-        Column("neurons"),
-        Column("cores"),
-        Column("spikes per neuron"),
-        *(Column(name) for name in counts),
-        Column("memory accesses", "words"),
-        Column("energy", "pJ", bar=True),
-        Column("known energy", "pJ"),
-    ]
+    all_layers = report["layers"]
+    energies = [layer["energy_pj"] for layer in all_layers]
+    whole = None if None in energies else sum(energies)
+    columns = [Column("layer"), Column("kind"), Column("neurons"), Column("cores"), Column("energy", "pJ", bar=True),
+               Column("spikes per neuron"), *(Column(name) for name in counts),
+               Column("memory accesses", "words")]  # fmt: skip
     rows: list[tuple[Value, ...]] = [
         (
-            layer["name"], layer["kind"], layer["neurons"], layer["cores"], layer["spikes_per_neuron"],
+            layer["name"], layer["kind"], layer["neurons"], layer["cores"],
+            "incomplete" if layer["energy_pj"] is None else layer["energy_pj"], layer["spikes_per_neuron"],
             *(layer[key] for key in counts.values()), layer["memory_accesses"]["total"],
-            "incomplete" if layer["energy_pj"] is None else layer["energy_pj"], layer["known_energy_pj"],
         )
-        for layer in report["layers"]
+        for layer in all_layers
     ]  # fmt: skip
-    all_layers = report["layers"]
-    whole = None if any(layer["energy_pj"] is None for layer in all_layers) else sum(
-        layer["energy_pj"] for layer in all_layers)  # fmt: skip
     total: tuple[Value, ...] = (
-        "all layers", "", report["neurons"], "", "", *(report["counters"][key] for key in counts.values()),
-        report["memory_accesses"]["total"], "incomplete" if whole is None else whole,
-        sum(layer["known_energy_pj"] for layer in all_layers),
+        "all layers", "", report["neurons"], "", "incomplete" if whole is None else whole, "",
+        *(report["counters"][key] for key in counts.values()), report["memory_accesses"]["total"],
     )  # fmt: skip
-    if whole is not None:  # then the known energy says the same
-        columns, rows, total = columns[:-1], [row[:-1] for row in rows], total[:-1]
+    if whole is None:  # what is known of it stands beside
+        known = [layer["known_energy_pj"] for layer in all_layers]
+        columns.insert(5, Column("known energy", "pJ"))
+        rows = [(*row[:5], value, *row[5:]) for row, value in zip(rows, known, strict=True)]
+        total = (*total[:5], sum(known), *total[5:])
     note = "Means per sample. Static energy belongs to no layer; cores may be shared by layers."
     blocks: list[Block] = [Table("Layers", columns, rows, total, note)]
     lacking: list[tuple[Value, ...]] = [

@@ -10,7 +10,7 @@ from neurocompile.reports.data import Report
 from neurocompile.reports.page import Block, Column, Facts, Figure, Notes, Table, Text, charts
 from neurocompile.reports.page.svg import shown
 from neurocompile.reports.page.traces import Span, gantt
-from neurocompile.reports.wording import duration, incomplete, number, spread, time_in, times
+from neurocompile.reports.wording import NOTHING, duration, incomplete, number, spread, time_in
 
 Cycle = dict[str, Any]
 _LANES = ("sending: updates and messages out", "receiving: messages in")
@@ -55,7 +55,7 @@ def _run(cycle: Cycle) -> list[tuple[str, str]]:
         ("timing", cycle["timing"]),
         ("time of the whole run", shown(cycle["total"], unit)),
         ("  by fast timing (no network)", shown(cycle["fast_total"], unit)),
-        ("  exact over fast", times(cycle["difference"])),
+        ("  exact over fast", NOTHING if cycle["difference"] is None else f"{cycle['difference'] - 1:+.2%}"),
         ("time step", spread(step, time_in(unit))),
         ("  of which barrier", shown(cycle["barrier"], unit)),
         ("steps longer than the chip's tick", f"{cycle['overruns']:,}"),
@@ -80,7 +80,10 @@ def _samples(cycle: Cycle) -> list[Block]:
     drawing = charts.histogram(values, unit, "latency of a sample")
     return [
         Figure(
-            "Latency of the samples", drawing, f"{spread(latency, time_in(unit))}. Columns say how many samples.", table
+            "Latency of the samples",
+            drawing,
+            f"{spread(latency, time_in(unit))}; mean ± standard deviation. Columns say how many samples.",
+            table,
         )
     ]
 
@@ -124,6 +127,8 @@ def _cores(cycle: Cycle) -> Figure:
         "Sums over the run: each core sends, receives, or waits for the network (stalled); in the rest, which is not "
     )
     said += "drawn, it has nothing to do (idle)."
+    if cycle.get("engines", 1) > 1:
+        said += " A core has two engines, which work at the same time; their times are added."
     if len(cores) > _MOST_CORES:
         said += f" The {_MOST_CORES} busiest of {len(cores):,} cores are drawn; the table has all."
     return Figure("What the cores do", charts.stacked(drawn, _SPENT[:-1], unit), said, table)
