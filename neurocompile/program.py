@@ -222,7 +222,7 @@ class Program:
             "target": self.target.model_dump(mode="json"),
             "options": dataclasses.asdict(self.options),
             "conversion": self.conversion and self.conversion.model_dump(),
-            "profile": profile_to_dict(self.profile),
+            "profile": profile_to_dict(self.profile, as_given=True),
             "graphs": graphs,
             "hashes": {"trained": self.trained.hash, "integer": self.integer.hash},
             "phases": {name: node.phase for name, node in self.mapped.items() if isinstance(node, Soma)},

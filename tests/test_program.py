@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.driver import compile_graph, retarget
 from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
+from neurocompile.hardware.profile import Core
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
@@ -194,6 +195,21 @@ def test_a_folder_from_before_a_node_had_a_field(program: Program, tmp_path: Pat
     path.write_text(json.dumps(document))
     loaded = Program.load(tmp_path / "p")
     assert loaded.integer.hash == program.integer.hash
+
+
+def test_a_folder_from_before_profiles_said_how_a_core_works(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    document = json.loads(path.read_text())
+    for name in ("core", "banks", "host", "tick_ns", "core_power_mw"):
+        document["profile"].pop(name, None)
+    document["profile"]["events"].pop("axon_out", None)
+    path.write_text(json.dumps(document))
+    loaded = Program.load(tmp_path / "p")
+    assert loaded.profile.core == Core()
+    assert loaded.mapped.hash == program.mapped.hash
+    loaded.save(tmp_path / "again")
+    assert json.loads((tmp_path / "again/program.json").read_text()) == document
 
 
 def looped(steps: int = 1) -> Graph:

@@ -112,10 +112,7 @@ class SampleCounter:
     def result(self) -> EachSample:
         """The counters of all samples so far."""
         whole = np.concatenate(self._parts)
-        return EachSample(
-            self._chip,
-            {name: whole[:, place].copy() for place, name in enumerate(self._names) if whole[:, place].any()},
-        )
+        return EachSample(self._chip, {name: whole[:, place].copy() for place, name in enumerate(self._names)})
 
     # -------------------------------------------------------------------------------------------------- preparation
 

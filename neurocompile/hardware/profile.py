@@ -450,9 +450,12 @@ def profile_faults(path: Path) -> tuple[str, ...]:
         return (str(error),)
 
 
-def profile_to_dict(profile: Profile) -> dict[str, Any]:
-    """Plain JSON data from which :meth:`Profile.from_mapping` makes an equal profile."""
-    return profile.model_dump(mode="json")
+def profile_to_dict(profile: Profile, *, as_given: bool = False) -> dict[str, Any]:
+    """Plain JSON data from which :meth:`Profile.from_mapping` makes an equal profile.
+
+    ``as_given``: only the keys that its file has, so that it stays the same when later versions know more of them.
+    """
+    return profile.model_dump(mode="json", exclude_unset=as_given)
 
 
 def json_schema() -> dict[str, Any]:

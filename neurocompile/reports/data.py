@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurocompile.costs.activity import Activity
+from neurocompile.costs.ann_memory import ann_memory
 from neurocompile.costs.baselines import (
     DenseAccesses,
     Prices,
@@ -75,7 +76,7 @@ def report_data(
         "utilisation": _utilisation(mapping, profile),
         "layers": [_layer(layer, activity) for layer in costs.layers],
         "samples": each and _samples(sample_costs(each, costs, profile, timed)),
-        "ann": _ann(graph, profile, costs),
+        "ann": _ann(graph, mapping, profile, costs),
         "papers": _papers(graph, activity, profile),
         "activity": {
             "data": activity.data,
@@ -168,27 +169,34 @@ def _utilisation(mapping: Mapping, profile: Profile) -> dict[str, Any]:
     return result
 
 
-def _ann(graph: Graph, profile: Profile, costs: Costs) -> dict[str, Any]:
-    """The ANN of the same shape, arithmetic only."""
+def _ann(graph: Graph, mapping: Mapping, profile: Profile, costs: Costs) -> dict[str, Any]:
+    """The ANN of the same shape: its arithmetic, and beside it what its memory would take on this chip."""
     prices = Prices.of(profile)
     operations = [layer.operations for layer in ann_layers(graph)]
-    energy = ann_energy_pj(operations, prices)
+    energy, memory = ann_energy_pj(operations, prices), ann_memory(graph, mapping, profile)
     return {
         "macs": sum(operations),
         "energy_pj": energy,
         "prices": prices.profile,
         "basis": prices.basis,
         "energy_ratio": energy / costs.total_pj if costs.total_pj else None,
+        "memory": memory and vars(memory).copy(),
+        "energy_with_memory_pj": energy + memory.energy_pj if memory and memory.energy_pj is not None else None,
     }
 
 
 def _papers(graph: Graph, activity: Activity, profile: Profile) -> dict[str, Any]:
-    """Compute energy alone at measured spike rates, and memory accesses if everything was touched at every step."""
+    """Compute energy alone at measured spike rates, and memory accesses if everything was touched at every step.
+
+    ``memory_accesses`` reads and writes membranes at every step; ``memory_fetches`` is the paper's count (IIR-SNN), in
+    which they are fetched at every step but the first. See ``DenseAccesses``.
+    """
     prices = Prices.of(profile)
     account = papers_account_of(graph, activity, prices)
     dense = DenseAccesses.of(graph)
     many = graph.timesteps if graph.timesteps > 1 else MANY_STEPS
     return {
+        "scope": "compute only: multiplications and additions, without memory, network, neurons and waiting",
         "prices": prices.profile,
         "macs": account.macs,
         "additions": account.additions,
@@ -201,4 +209,6 @@ def _papers(graph: Graph, activity: Activity, profile: Profile) -> dict[str, Any
         "memory_accesses_at": {str(steps): dense.at(steps) for steps in sorted({1, graph.timesteps, many})},
         "compared_timesteps": many,
         "saved_by_one_step": dense.saved_by_one_step(many),
+        "memory_fetches": dense.fetches_at(graph.timesteps),
+        "fetches_saved_by_one_step": dense.fetches_saved_by_one_step(many),
     }

@@ -14,6 +14,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Input, Linear, Neuron, Node, PoissonEncoder, Readout
 from neurocompile.ir.verify import verify
 from neurocompile.program import Program
+from neurocompile.reports.data import report_data
 from neurocompile.resources import list_profiles
 
 
@@ -134,6 +135,23 @@ def test_every_chip_holds_a_small_network(name: str) -> None:
     done = run(program, np.random.default_rng(0).random((4, 8)))
     assert done.spikes > 0
     assert {each.population for each in program.mapping.slices} == {"hidden", "readout"}
+
+
+def test_speck_has_larger_cores_for_larger_layers() -> None:
+    """200 x 200 weights for each sign of the input are more than 64 Ki, and halves are more than 32 Ki."""
+    program = compiled(network(inputs=200, hidden=200), "speck2")
+    assert [(each.population, each.core) for each in program.mapping.slices] == [
+        ("hidden", 5), ("hidden", 6), ("readout", 0),
+    ]  # fmt: skip
+    done = run(program, np.random.default_rng(0).random((2, 200)))
+    report = report_data(program.mapped, program.mapping, done.activity, program.profile)
+    assert {each["level"] for each in report["memory_traffic"]} == {"kernel memory", "neuron memory"}
+    assert report["utilisation"]["synaptic_memory_words"] == {
+        "largest": 40_000,
+        "limit": 65_536,
+        "share": 40_000 / 65_536,
+        "population": "hidden",
+    }
 
 
 @pytest.mark.parametrize(
