@@ -200,12 +200,16 @@ def report(
     labels_file: Path | None = None,
     limit: int | None = None,
     timing: str | None = None,
+    beside: Sequence[str] = (),
     files: Mapping[str, Path | None] | None = None,
     progress: Progresses | None = None,
 ) -> dict[str, Any]:
     """The report of a program on its own or another profile. ``timing``: the cycle engine times the samples, "exact" or
-    "fast". ``files``: where to write it as "html", "csv" and "markdown", all of them or none."""
+    "fast". ``files``: where to write it as "html", "csv" and "markdown", all of them or none. ``beside``: program
+    folders, and profiles for this program, that the page compares with it."""
     wanted = _wanted(files)
+    if beside and "html" not in wanted:
+        raise InputError(f"--beside {beside[0]} is for the page; give --html FILE, or use `neurocompile compare`")
     program = Program.load(folder)
     chip = program.profile if profile is None else load_profile(profile)
     if timing is None:
@@ -215,8 +219,30 @@ def report(
     else:
         result = _timed_report(program, chip, _samples(program, input_file, labels_file, limit), timing, progress)
     result["drift"] = _drift(folder)
-    write_all({path: render_report(form, result) for form, path in wanted.items()})
+    others = _beside(beside, folder, program, (input_file, labels_file, limit), progress)
+    write_all({path: render_report(form, result, others) for form, path in wanted.items()})
     return result
+
+
+def _beside(
+    names: Sequence[str],
+    folder: Path,
+    program: Program,
+    data: tuple[Path | None, Path | None, int | None],
+    progress: Progresses | None,
+) -> list[Report]:
+    """Other programs on their own chips, and ``program`` on other profiles; what a chip cannot hold says why."""
+    measuring = (progress or _no_progress)("measuring", "samples")
+    others = []
+    for name in names:
+        if Path(name).is_dir():
+            columns, errors = _columns(Path(name), Program.load(Path(name)), [], *data, measuring)
+        else:
+            columns, errors = _columns(folder, program, [load_profile(name)], *data, measuring)
+        if errors and not isinstance(errors[0], CapacityError | GraphError):
+            raise errors[0]
+        others += columns
+    return others
 
 
 def compare(
