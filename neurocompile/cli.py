@@ -298,10 +298,7 @@ def report(
         result = commands.report(
             program,
             profile=profile,
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
-            timing=timing,
+            measured=commands.Measured(input_file, labels, limit, timing),
             beside=beside or [],
             files={"html": html, "csv": csv, "markdown": markdown},
             progress=bars.task,
@@ -318,6 +315,7 @@ def compare(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
+    timing: Timing = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -333,11 +331,9 @@ def compare(
         result = commands.compare(
             programs,
             profiles or [],
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
+            measured=commands.Measured(input_file, labels, limit, timing),
             files={"html": html, "csv": csv, "markdown": markdown},
-            progress=bars.task("measuring", "samples"),
+            progress=bars.task,
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 

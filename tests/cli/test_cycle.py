@@ -90,6 +90,16 @@ def test_the_page_has_other_chips_and_programs_beside_it(cli: Cli, place: Path) 
     cli("report", "program", "--beside", "odin").refused("--beside odin is for the page; give --html FILE")
 
 
+def test_a_comparison_times_what_has_times(cli: Cli) -> None:
+    words = ("compare", "program", "--input", "x.npy", "--timing", "fast", "--json", "--profiles")
+    timed, untimed = cli(*words, "loihi2", "cmos45-int32").json["reports"]
+    assert timed["cycle"]["timing"] == "fast"
+    assert timed["latency_ns"] == pytest.approx(timed["cycle"]["latency"]["mean"])
+    assert untimed["cycle"] is None
+    assert untimed["counters"]["spikes"] == timed["counters"]["spikes"]
+    assert "error" not in untimed
+
+
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "timing of another engine": (("run", "program", "--timing", "fast"), "give --backend cycle too"),
     "unknown timing": ((*CYCLE, "--timing", "slow"), "--timing is 'slow'; choose exact or fast"),
