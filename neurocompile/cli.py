@@ -17,6 +17,7 @@ import typer
 import typer.core
 
 from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.reports.wording import plain
 
 if TYPE_CHECKING:
     from neurocompile.passes.convert import Conversion
@@ -579,8 +580,7 @@ def print_note(message: str) -> None:
 
 def _one_line(message: str) -> str:
     """Messages quote files and other people's exceptions; none takes a second line or steers the terminal."""
-    line = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return plain(" ".join(line.strip() for line in message.splitlines() if line.strip()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

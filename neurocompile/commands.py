@@ -30,9 +30,9 @@ from neurocompile.recording import write_npz
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.files import render_comparison, render_report
-from neurocompile.reports.html import to_html
 from neurocompile.reports.tabs.accuracy import accuracy_tab
 from neurocompile.reports.timing import cycle_section, cycle_summary, raster_section, timed_of
+from neurocompile.reports.wording import plain
 from neurocompile.resources import find_profile, list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
 from neurocompile.timing import Timing, time_run
@@ -469,7 +469,7 @@ def write_report(folder: Path, program: Program, activity: Activity, timed: Timi
         fresh = Path(scratch)
         activity.save(fresh)
         (fresh / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        (fresh / "report.html").write_text(to_html(result), encoding="utf-8")
+        (fresh / "report.html").write_bytes(render_report("html", result))
         if timed is None:
             (folder / _CYCLE).unlink(missing_ok=True)
         else:
@@ -524,7 +524,7 @@ def _samples(
         return few, None, f"{len(few)} calibration samples"
     samples = _load_for(program.integer, input_file, limit)
     labels = None if labels_file is None else load_labels(labels_file, len(samples))
-    return samples, labels, f"{len(samples)} samples of {input_file.resolve().name}"
+    return samples, labels, f"{len(samples)} samples of {plain(input_file.resolve().name)}"
 
 
 def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from neurocompile.reports.compare import Comparison
@@ -18,6 +19,9 @@ _COMPARISON: dict[str, Callable[[Comparison], str]] = {
     "markdown": comparison_markdown,
 }
 
+#: control characters but for line breaks and tabs, marks of direction, and halves of pairs
+_NO_TEXT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def render_report(form: str, report: Report, others: Sequence[Report] = ()) -> bytes:
     """``others`` are compared with it on the page."""
@@ -29,5 +33,5 @@ def render_comparison(form: str, comparison: Comparison) -> bytes:
 
 
 def _encoded(text: str) -> bytes:
-    """Names of files may hold what is no character at all."""
-    return text.encode("utf-8", "backslashreplace")
+    """Names of files may hold what is no character at all, or what turns the text around it; both become escapes."""
+    return _NO_TEXT.sub(lambda found: ascii(found[0])[1:-1], text).encode()
