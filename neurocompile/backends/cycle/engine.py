@@ -63,6 +63,7 @@ class _Run:
             buffer=plan.buffer,
             overlap=plan.overlap,
             host=plan.host,
+            network=plan.network,
         )
         self.stalled, self.queue_wait, self.queue_peak = np.zeros(cores), np.zeros(cores), np.zeros(cores, np.int64)
         self.carried, self.wait, self.peak = np.zeros(links, np.int64), np.zeros(links), np.zeros(links, np.int64)

@@ -39,6 +39,7 @@ class Mesh(NamedTuple):
     buffer: int  # 0: without bound
     overlap: bool
     host: bool  # false: what the host sends is in its core's queue from the beginning
+    network: bool  # false: messages are at their cores as soon as they are handed over
 
 
 # Records, and not an array for each field: a state of thirty arrays takes longer to hand on than a call to run.
@@ -204,7 +205,7 @@ def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
         else:
             core.visiting = False
             core.owes = core.sends and not mesh.overlap
-        if core.owes:
+        if core.owes and kind == _VISITED:  # which are one work with what follows them
             core.owes = False
             _work_on(s, index, now)
         elif core.boxed and not mesh.overlap:
@@ -241,7 +242,7 @@ def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
         message.came = now + hop
         _append(s, wanted, m)
         _will_end(s, now + hop, _OUT_OF_LINK, wanted)
-    elif place < mesh.links:
+    elif place < mesh.links or not mesh.network:
         _join(s, mesh, m, now)
     else:
         _will_end(s, now + mesh.within_tile, _WITHIN_TILE, m)
@@ -286,8 +287,11 @@ def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
 
 @compiled
 def _handle(s: _State, mesh: Mesh, now: int, c: int) -> None:
-    """A core begins to handle the first message of its queue, if it is free to."""
+    """A core goes on with its sending side, or begins to handle the first message of its queue, if it is free to."""
     core, queue = s.cores[c], s.places[mesh.links + c]
+    if core.owes and not core.handling:
+        core.owes = False
+        _work_on(s, c, now)
     if queue.head == _NOBODY or core.handling or core.visiting:
         return
     if not mesh.overlap and core.sends:
