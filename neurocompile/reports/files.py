@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from neurocompile.reports.compare import Comparison
 from neurocompile.reports.compare_html import comparison_html
@@ -11,7 +11,7 @@ from neurocompile.reports.data import Report
 from neurocompile.reports.html import to_html
 from neurocompile.reports.markdown import comparison_markdown, report_markdown
 
-_REPORT: dict[str, Callable[[Report], str]] = {"html": to_html, "csv": report_csv, "markdown": report_markdown}
+_REPORT: dict[str, Callable[[Report], str]] = {"csv": report_csv, "markdown": report_markdown}
 _COMPARISON: dict[str, Callable[[Comparison], str]] = {
     "html": comparison_html,
     "csv": comparison_csv,
@@ -19,8 +19,9 @@ _COMPARISON: dict[str, Callable[[Comparison], str]] = {
 }
 
 
-def render_report(form: str, report: Report) -> bytes:
-    return _encoded(_REPORT[form](report))
+def render_report(form: str, report: Report, others: Sequence[Report] = ()) -> bytes:
+    """``others`` are compared with it on the page."""
+    return _encoded(to_html(report, others) if form == "html" else _REPORT[form](report))
 
 
 def render_comparison(form: str, comparison: Comparison) -> bytes:
