@@ -192,6 +192,20 @@ def test_two_cores_want_one_link(run: Run) -> None:
     assert of_core(result, 2, "queue_peak", "queue_wait") == (1, 0)
 
 
+def test_one_that_waits_goes_before_one_that_comes(run: Run) -> None:
+    # as above, but the link is free again just when neuron 1 is ready
+    graph = chain(1, 3, 1)
+    profile = chip((1, 2, 2), neuron_update_stateless=1, axon_in=2, noc=noc(5, link=1), core={"overlap": True})
+    fired = spikes(graph, l1={(0, 0): [0, 1, 2]})
+    result = run(graph, placed(graph, profile, l1=[(0, 2), (1, 1)], l2=2), profile, fired)
+    # step 1: 0 enters at 1; at 2 neuron 2, which waits since 1, before 1 with its lower number, which enters at 3
+    assert (at(result, 1, 0)[0], at(result, 1, 1)[0]) == (3, 2)
+    assert spent(result, 0)[2] == spent(result, 1)[2] == 1
+    # out at 6, 7 and 8, handled 6-8, 8-10, 10-12; at 8 the third comes before the second is taken out of the queue
+    assert result.step_time.tolist() == [2, 12, 2]
+    assert of_core(result, 2, "queue_peak", "queue_wait") == (2, 0 + 1 + 2)
+
+
 def test_two_messages_arrive_at_once(run: Run) -> None:
     # a on the left and b on the right of l2; a reaches both of its neurons, b's neuron 0 one of them
     net = Net(1).add("a", ("code", dense(1, 1))).add("b", ("code", dense(2, 1)))
