@@ -11,7 +11,7 @@ import numba
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
-def compiled(function: Loop, **more: bool) -> Loop:
+def compiled(function: Loop, **more: Any) -> Loop:
     """``function`` compiled, which is kept on disk for the next process where there is a place for it; ``more`` are
     options of numba."""
     for cache in (True, False):
