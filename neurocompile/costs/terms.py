@@ -35,13 +35,16 @@ Kind = Literal["events", "bits"]
 @dataclass(frozen=True)
 class Term:
     """``number`` (see ``Counters.flat``) grows on slice ``place`` by ``each`` with every event of the sender's neurons
-    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum."""
+    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum.
+
+    ``in_bank``: these are operations that a bank has a number of its own for, by which they are paid."""
 
     place: CoreSlice
     number: str
     each: Array
     box: synapses.Box | None = None
     every_step: bool = False
+    in_bank: bool = False
 
 
 def reads(content: Content, level: str) -> str:
@@ -139,7 +142,7 @@ class Wiring:
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
         words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
         graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
-        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations)
+        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations, in_bank=bank is not None)
         if bank is not None:
             yield Term(each, f"{'bank_graded_ops' if graded else 'bank_ops'}:{bank.name}", operations)
         yield Term(each, reads("synapses", level.name if level else ""), words)
