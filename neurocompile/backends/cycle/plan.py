@@ -17,13 +17,14 @@ from neurocompile.backends.export.synapses import synapses as listed_synapses
 from neurocompile.costs.baselines import sends_values
 from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
 from neurocompile.errors import GraphError
-from neurocompile.hardware.profile import Content, Cost, Profile
+from neurocompile.hardware.profile import Bank, Content, Cost, Profile
 from neurocompile.hardware.quantity import Quantity
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout, Soma
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
-from neurocompile.mapping.banks import find_bank
+from neurocompile.mapping.banks import find_bank, main_bank
+from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
 
@@ -39,12 +40,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sender:
-    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit."""
+    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit.
+
+    ``of_biases``: a neuron off the chip that fires at every step of a sample, in ``phase``, for the biases of ``name``.
+    """
 
     name: str
     phase: int
     numbers: Array  # int64 (neurons,)
-    in_bits: bool
+    in_bits: bool = False
+    of_biases: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class _Planning:
     def run(self) -> Plan:
         chip = sum(each.slice.neurons for each in self.placed)
         senders = tuple(self._senders(chip))
-        total = chip + sum(len(each.numbers) for each in senders if each.name not in self.by_name)
+        total = 1 + max(int(each.numbers.max()) for each in senders)
         visit, active = np.zeros(chip, np.int64), np.zeros(chip, np.int64)
         stateful = np.zeros(len(self.mapping.slices), np.bool_)
         for each in self.placed:
@@ -183,12 +188,16 @@ class _Planning:
             yield Sender(name, 0, np.arange(chip, chip + size), in_bits)
             chip += size
         for population in self.populations:
+            if self.profile.core.biases == "sent" and biases(population).any():
+                yield Sender(population.name, max(0, population.soma.phase - 1), np.array([chip]), of_biases=True)
+                chip += 1
+        for population in self.populations:
             numbers = np.empty(population.shape, np.int64)
             for each in self.placed:
                 if each.slice.population == population.name:
                     box = synapses.box_index(each.slice.box)
                     numbers[box] = np.arange(each.start, each.stop).reshape(numbers[box].shape)
-            yield Sender(population.name, population.soma.phase, numbers.ravel(), in_bits=False)
+            yield Sender(population.name, population.soma.phase, numbers.ravel())
 
     # ----------------------------------------------------------------------------------------- what a core works at
 
@@ -261,10 +270,8 @@ class _Planning:
         for sender in senders:
             fed: dict[int, list[_Fed]] = {}
             for each in self.placed:
-                population = self.by_name[each.slice.population]
-                for projection in population.projections:
-                    if projection.source == sender.name:
-                        fed.setdefault(each.slice.core, []).append(self._fed(population, projection, each.slice))
+                for feed in self._feeds(sender, each.slice):
+                    fed.setdefault(each.slice.core, []).append(feed)
             for core, feeds in fed.items():
                 index = int(np.searchsorted(self.core_ids, core))
                 here = np.flatnonzero(functools.reduce(np.logical_or, (each.present for each in feeds)))
@@ -283,6 +290,31 @@ class _Planning:
         start = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=total))]).astype(np.int64)
         return Axons(start, cores[order].astype(np.int32), ticks[order], ops[order]), visits
 
+    def _feeds(self, sender: Sender, each: CoreSlice) -> Iterator[_Fed]:
+        """All that a sender brings to a slice."""
+        population = self.by_name[each.population]
+        if not sender.of_biases:
+            for projection in population.projections:
+                if projection.source == sender.name:
+                    yield self._fed(population, projection, each)
+        elif each.population == sender.name:
+            driven = biases(population).reshape(population.shape)[synapses.box_index(each.box)]
+            bank, stored = main_bank(self.graph, population, self.profile), np.array([np.count_nonzero(driven)])
+            op, message, _ = self._prices(bank)
+            ticks = (stored > 0) * message + (0 if self._row() else stored * op)
+            yield _Fed(stored > 0, stored, ticks, op, source_visits=0)
+
+    def _prices(self, bank: Bank | None) -> tuple[int, int, int]:
+        """Ticks of a synaptic op, a message and a source visit."""
+        if bank is None:
+            return self._event("synaptic_op"), 0, 0
+        key = f"banks.{bank.name}"
+        return (
+            self.times.of(f"{key}.synaptic_op", bank.synaptic_op),
+            self.times.of(f"{key}.message", bank.message),
+            self.times.of(f"{key}.source_visit", bank.source_visit),
+        )
+
     def _fed(self, population: Population, projection: Projection, each: CoreSlice) -> _Fed:
         """What one projection brings to one slice."""
         stored = synapses.fan_out(projection, each.box).ravel()
@@ -290,14 +322,10 @@ class _Planning:
         bank = find_bank(self.graph, population, projection, self.profile)
         if bank and bank.zeros == "skipped":
             stored = _nonzero(projection, population, each)
-        if bank:
-            op = self.times.of(f"banks.{bank.name}.synaptic_op", bank.synaptic_op)
-            message = self.times.of(f"banks.{bank.name}.message", bank.message)
-            visit = self.times.of(f"banks.{bank.name}.source_visit", bank.source_visit)
-        else:
-            graded = sends_values(self.graph, projection.source) and not self._in_bits(projection.source)
-            valued = graded and self.profile.events.graded_synaptic_op is not None
-            op, message, visit = self._event("graded_synaptic_op" if valued else "synaptic_op"), 0, 0
+        op, message, visit = self._prices(bank)
+        graded = sends_values(self.graph, projection.source) and not self._in_bits(projection.source)
+        if bank is None and graded and self.profile.events.graded_synaptic_op is not None:
+            op = self._event("graded_synaptic_op")
         store = self._store(each, "synapses")
         ticks = present * message + (0 if self._row() else stored * op)
         if word := self._access(store, "read"):

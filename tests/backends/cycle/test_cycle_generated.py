@@ -130,7 +130,7 @@ def profiles(draw: DrawFn) -> Profile:
         host=pick(None, host, host | {"message": None}),
         core={
             "overlap": pick(True, False), "visits": pick("mapped", "mapped", "slots", "active"),
-            "fetch": pick("list", "list", "row"), "active": pick("input", "state"),
+            "fetch": pick("list", "list", "row"), "active": pick("input", "state"), "biases": pick("held", "sent"),
         },
         barrier=pick(None, {"points": [{"tiles": n, "time_ns": quantity(3 * n, "ns")} for n in (1, 10)]}),
         tick_ns=pick(None, None, quantity(20, "ns")),
