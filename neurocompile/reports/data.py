@@ -64,7 +64,12 @@ def report_data(
         "latency_steps": costs.latency_steps,
         "latency_ns": costs.latency_ns,
         "throughput_per_s": costs.throughput_per_s,
-        "counters": _counters(costs.counters),
+        "counters": {
+            **_counters(costs.counters),
+            "hops": costs.counters.hops_east_west + costs.counters.hops_north_south,
+            "inputs": costs.inputs,
+            "firings": costs.firings,
+        },
         "memory_accesses": _accesses(costs.counters),
         "memory_traffic": [
             {"content": each.content, "level": each.level, "reads": each.reads, "writes": each.writes}

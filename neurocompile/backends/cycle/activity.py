@@ -7,7 +7,7 @@ from collections.abc import Mapping as Map
 
 import numpy as np
 
-from neurocompile.backends.cycle.plan import Plan
+from neurocompile.backends.cycle.plan import Plan, Sender
 from neurocompile.costs.activity import reached
 from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
@@ -25,8 +25,7 @@ class ChipActivity:
         self.plan = plan
         self.samples = _check(plan, events)
         self.steps = self.samples * plan.graph.timesteps + plan.depth
-        self.messages = {sender.name: self._messages(sender.name, events) for sender in plan.senders
-                         if sender.name in events}  # fmt: skip
+        self.messages = [self._messages(sender, events) for sender in plan.senders]
         fired = {name: values != 0 for name, values in events.items()}
         self.active = {
             population.name: _active(population, fired, None if awake is None else awake.get(population.name))
@@ -39,12 +38,10 @@ class ChipActivity:
         """uint8 (steps, neurons): the messages of each neuron to each of its cores, chip steps start to stop."""
         plan = self.plan
         chunk = np.zeros((stop - start, int(plan.neurons[-1])), np.uint8)
-        for sender in plan.senders:
-            if sender.name in self.messages:
-                own = self.messages[sender.name]
-                low, high = max(start, sender.phase), min(stop, sender.phase + len(own))
-                if low < high:
-                    chunk[low - start : high - start, sender.numbers] = own[low - sender.phase : high - sender.phase]
+        for sender, own in zip(plan.senders, self.messages, strict=True):
+            low, high = max(start, sender.phase), min(stop, sender.phase + len(own))
+            if low < high:
+                chunk[low - start : high - start, sender.numbers] = own[low - sender.phase : high - sender.phase]
         return chunk
 
     def updated(self, start: int, stop: int) -> Array:
@@ -52,7 +49,7 @@ class ChipActivity:
         plan = self.plan
         chunk = np.zeros((stop - start, int(plan.neurons[-2])), np.bool_)
         for sender in plan.senders:
-            if sender.name not in self.active:
+            if sender.name not in self.active or sender.of_biases:
                 continue
             own = self.active[sender.name]
             after = self.leftover.get(sender.name)
@@ -63,10 +60,14 @@ class ChipActivity:
                 chunk[low - start : high - start, sender.numbers] = own[low - sender.phase : high - sender.phase]
         return chunk
 
-    def _messages(self, name: str, events: Map[str, Array]) -> Array:
-        """uint8 (N * T, neurons)."""
+    def _messages(self, sender: Sender, events: Map[str, Array]) -> Array:
+        """uint8 (N * T, neurons); none of what never fires."""
+        name = sender.name
+        if sender.of_biases:
+            return np.ones((self.samples * self.plan.graph.timesteps, 1), np.uint8)
+        if name not in events:
+            return np.zeros((0, len(sender.numbers)), np.uint8)
         values = _in_turn(events[name]).reshape(-1, int(np.prod(events[name].shape[2:])))
-        sender = next(each for each in self.plan.senders if each.name == name)
         if not sender.in_bits:
             flags: Array = (values != 0).astype(np.uint8)
             return flags

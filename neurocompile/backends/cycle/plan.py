@@ -22,6 +22,7 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array
 from neurocompile.ir.populations import Population
 from neurocompile.mapping import synapses
+from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
 
@@ -37,12 +38,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sender:
-    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit."""
+    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit.
+
+    ``of_biases``: a neuron off the chip that fires at every step of a sample, in ``phase``, for the biases of ``name``.
+    """
 
     name: str
     phase: int
     numbers: Array  # int64 (neurons,)
-    in_bits: bool
+    in_bits: bool = False
+    of_biases: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class _Planning:
     def run(self) -> Plan:
         chip = sum(each.slice.neurons for each in self.placed)
         senders = tuple(self._senders(chip))
-        total = chip + sum(len(each.numbers) for each in senders if each.name not in self.wiring.populations)
+        total = 1 + max(int(each.numbers.max()) for each in senders)
         visit, active = np.zeros(chip, np.int64), np.zeros(chip, np.int64)
         stateful = np.zeros(len(self.mapping.slices), np.bool_)
         for each in self.placed:
@@ -178,12 +183,16 @@ class _Planning:
             yield Sender(name, 0, np.arange(chip, chip + size), in_bits)
             chip += size
         for population in self.wiring.populations.values():
+            if self.profile.core.biases == "sent" and biases(population).any():
+                yield Sender(population.name, max(0, population.soma.phase - 1), np.array([chip]), of_biases=True)
+                chip += 1
+        for population in self.wiring.populations.values():
             numbers = np.empty(population.shape, np.int64)
             for each in self.placed:
                 if each.slice.population == population.name:
                     box = synapses.box_index(each.slice.box)
                     numbers[box] = np.arange(each.start, each.stop).reshape(numbers[box].shape)
-            yield Sender(population.name, population.soma.phase, numbers.ravel(), in_bits=False)
+            yield Sender(population.name, population.soma.phase, numbers.ravel())
 
     # ----------------------------------------------------------------------------------------- what a core works at
 
@@ -238,7 +247,11 @@ class _Planning:
         for sender in senders:
             arriving: dict[int, Array] = {}
             ticks: dict[int, Array] = {}
-            for term in self.wiring.of(sender.name) if sender.name in sending else ():
+            if sender.of_biases:
+                terms = self.wiring.of_biases(sender.name)
+            else:
+                terms = self.wiring.of(sender.name) if sender.name in sending else iter(())
+            for term in terms:
                 core = self.core[term.place.core]
                 each = 0 if term.in_bank else self._ticks_of(term.number, "receiving")
                 if term.every_step:

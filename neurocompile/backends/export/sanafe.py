@@ -52,15 +52,13 @@ from neurocompile.backends.export.sanafe_chip import (
 from neurocompile.backends.export.sanafe_limits import check_population, check_size
 from neurocompile.backends.export.sanafe_neurons import (
     UNIT,
-    biases,
     early,
     fires_at_rest,
     owes,
     settings,
-    signs,
     weight_unit,
 )
-from neurocompile.backends.export.synapses import flat, synapses
+from neurocompile.backends.export.synapses import synapses
 from neurocompile.hardware.profile import Bank
 from neurocompile.ir.interpret import check_samples, encode
 from neurocompile.ir.nodes import (
@@ -73,10 +71,11 @@ from neurocompile.ir.nodes import (
     Shape,
 )
 from neurocompile.ir.populations import Population, Projection, populations
-from neurocompile.mapping.banks import find_bank
+from neurocompile.mapping.banks import find_bank, main_bank
+from neurocompile.mapping.biases import biases, flat, signs
 from neurocompile.mapping.mapping import CoreSlice
 from neurocompile.mapping.place import hops
-from neurocompile.mapping.synapses import bit_planes, box_index, fan_out, full_box, payload_bits
+from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits
 
 #: how the groups of host neurons end that are the biases of others
 _BIAS = "__bias"
@@ -148,7 +147,7 @@ class _Export:
         if renamed:
             notes.append(f"names of groups have no dots: {', '.join(renamed)}")
         notes += self._of_inputs()
-        if self.biased:
+        if self.biased and self.program.profile.core.biases == "held":
             notes.append(self._what_biases_add())
         if lasting := [self.groups[each.name] for each in self.populations if self._goes_on(each)]:
             notes.append(f"{', '.join(lasting)} may fire after the sample, which SANA-FE counts; our chip is cleared")
@@ -204,15 +203,13 @@ class _Export:
 
     def _synapse_bank(self, population: Population) -> Bank | None:
         """The bank that prices the synapses into a population, of which SANA-FE has one for each target neuron."""
-        counts: Counter[Bank | None] = Counter()
-        for each in population.projections:
-            bank = find_bank(self.graph, population, each, self.program.profile)
-            counts[bank] += int(fan_out(each, full_box(population.shape)).sum())
-        if len(counts) > 1:
+        profile = self.program.profile
+        kinds = {find_bank(self.graph, population, each, profile) for each in population.projections}
+        if len(kinds) > 1:
             self.warnings.append(
-                f"{self.groups[population.name]} has synapses of {len(counts)} kinds, which all cost as most of them"
+                f"{self.groups[population.name]} has synapses of {len(kinds)} kinds, which all cost as most of them"
             )
-        return counts.most_common(1)[0][0]
+        return main_bank(self.graph, population, profile)
 
     def spike_trains(self, sample: Array, number: int = 0) -> dict[str, Array]:
         samples = check_samples(self.graph, np.asarray(sample)[None])

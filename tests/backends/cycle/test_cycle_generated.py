@@ -149,7 +149,7 @@ def profiles(draw: DrawFn, *, crowded: bool = False) -> Profile:
         host=pick(None, host, host | {"message": None}),
         core={
             "overlap": pick(True, False), "visits": pick("mapped", "mapped", "slots", "active"),
-            "fetch": pick("list", "list", "row"), "active": pick("input", "state"),
+            "fetch": pick("list", "list", "row"), "active": pick("input", "state"), "biases": pick("held", "sent"),
         },
         barrier=pick(None, {"points": [{"tiles": n, "time_ns": quantity(3 * n, "ns")} for n in (1, 10)]}),
         tick_ns=pick(None, None, quantity(20, "ns")),
@@ -235,7 +235,10 @@ def assert_same(engine: CycleRun, judge: CycleRun) -> None:
 def entering(case: Case) -> int:
     """Messages from off the chip."""
     facts = Facts(case.graph, case.mapping, case.profile, case.events, case.awake, case.leftover)
-    return sum(
+    samples, timesteps = next(iter(case.events.values())).shape[:2]
+    cores = {each.core for each in case.mapping.slices}
+    biased = sum(facts.bias_handling(each, core) is not None for each in facts.biased for core in cores)
+    return samples * timesteps * biased + sum(
         facts.copies(name, int(value)) * len(facts.goes_to[name][neuron])
         for name in case.graph.of_kind(*ENCODERS)
         for values in case.events[name].reshape(-1, *case.graph.shape(name))
