@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -61,6 +60,6 @@ def test_in_files(cli: Cli, folder: Path, place: Path) -> None:
 
 def test_in_refusals(cli: Cli, folder: Path, place: Path) -> None:
     (place / f"{EVIL}.yaml").write_bytes(b"name: \xff")
-    os.remove(folder / "tensors.safetensors")
+    (folder / "tensors.safetensors").unlink()
     for words in (("report", folder), ("profiles", "check", f"./{EVIL}.yaml"), ("compare", EVIL), ("profiles", EVIL)):
         assert harmless(cli(*words).refused("x", r"[31m\x07\u202egnp"))

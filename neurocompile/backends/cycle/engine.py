@@ -12,7 +12,7 @@ from neurocompile.backends.cycle.messages import Load, Work, load_of
 from neurocompile.backends.cycle.network import Mesh, step
 from neurocompile.backends.cycle.plan import Plan
 from neurocompile.backends.cycle.result import Cores, CycleRun, Links, Timeline, Timing
-from neurocompile.backends.cycle.times import TICKS
+from neurocompile.backends.cycle.times import MOST_TICKS, TICKS
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array
@@ -64,6 +64,13 @@ class _Run:
             overlap=plan.overlap,
             host=plan.host,
         )
+        # what a message takes alone; were all to wait for one another, a step would last as long as their sum at most
+        hop = max(plan.hop_east_west, plan.hop_north_south) + plan.link_time
+        self.way = plan.within_tile + (plan.columns + plan.tile_count // plan.columns) * hop
+        self.message = self.way + int(plan.axon_out.max()) + int(plan.axons.ticks.max(initial=0))
+        visits = np.maximum(plan.visit, plan.active).sum(dtype=np.float64) + plan.spike_out * len(plan.visit)
+        self.visiting = float(visits + (plan.empty_slots + plan.source_visits).sum(dtype=np.float64))
+        plan.times.check_step(self.visiting)
         self.stalled, self.queue_wait, self.queue_peak = np.zeros(cores), np.zeros(cores), np.zeros(cores, np.int64)
         self.carried, self.wait, self.peak = np.zeros(links, np.int64), np.zeros(links), np.zeros(links, np.int64)
         self.exact_ticks = np.zeros(steps, np.int64)
@@ -95,6 +102,9 @@ class _Run:
 
     def _step(self, t: int, load: Load) -> None:
         plan = self.plan
+        if self.visiting + float(len(load.made)) * self.message >= MOST_TICKS:
+            handled = load.made.sum(dtype=np.float64) + load.handled.sum(dtype=np.float64)
+            plan.times.check_step(self.visiting + float(handled) + float(len(load.made)) * self.way)
         receiving = load.receiving + plan.source_visits
         sides = np.maximum(load.sending, receiving) if plan.overlap else load.sending + receiving
         self.fast_ticks[t] = sides[:-1].max(initial=0)

@@ -205,7 +205,8 @@ class _Planning:
             inactive = active = self._event(key)
         store = self._store(each, "state")
         words = state_words(soma, self.graph.timesteps, store.level)
-        traffic = words * (self._access(store, "read") + self._access(store, "write")) if words else 0
+        access = self._access(store, "read") + self._access(store, "write") if words else 0
+        traffic = int(self.times.many("a neuron's state", np.array(words), access))
         if self.profile.core.visits == "active" and stateful:
             return 0, active + traffic
         return inactive + traffic, active + traffic
@@ -232,7 +233,8 @@ class _Planning:
         if self.profile.core.visits == "slots":
             assert self.profile.limits.neurons is not None  # the profile has been checked for it
             slots = self.profile.limits.neurons.count
-            empty[:-1] = np.maximum(slots - np.array(sizes), 0) * self._event("neuron_update_inactive")
+            beside = np.maximum(slots - np.array(sizes), 0)
+            empty[:-1] = self.times.many("events.neuron_update_inactive", beside, self._event("neuron_update_inactive"))
         return empty
 
     def _tiles(self) -> Array:
@@ -273,7 +275,7 @@ class _Planning:
                 if row := self._row():  # which the message goes through once, whatever is in it
                     first = np.argmax([each.present for each in feeds], axis=0)[here]
                     ops = np.full_like(ops, row)
-                    ticks = ticks + row * np.array([each.op for each in feeds], np.int64)[first]
+                    ticks = ticks + self.times.many("a row of synaptic ops", np.array([each.op for each in feeds])[first], row)
                 parts.append((sender.numbers[here], np.full(len(here), index), ticks, ops))
                 visits[index] += sum(each.source_visits for each in feeds)
         numbers, cores, ticks, ops = (
@@ -299,13 +301,14 @@ class _Planning:
             valued = graded and self.profile.events.graded_synaptic_op is not None
             op, message, visit = self._event("graded_synaptic_op" if valued else "synaptic_op"), 0, 0
         store = self._store(each, "synapses")
-        ticks = present * message + (0 if self._row() else stored * op)
+        ticks = present * message + (0 if self._row() else self.times.many("a list of synaptic ops", stored, op))
         if word := self._access(store, "read"):
             words = synapses.words_per_axon(projection, each.box, self.profile).ravel()
             sizes, which = np.unique(words, return_inverse=True)
             converted = np.array([synapse_words(int(size), self.profile, store.level) for size in sizes], np.int64)
-            ticks = ticks + converted[which].reshape(words.shape) * word
-        return _Fed(present, stored, ticks, op, visit * int(present.sum()))
+            ticks = ticks + self.times.many("a list's words", converted[which].reshape(words.shape), word)
+        visits = self.times.many("source visits", np.array(present.sum()), visit)
+        return _Fed(present, stored, ticks, op, int(visits))
 
     def _row(self) -> int:
         """Synapses of a whole row, where every message goes through one; else 0."""

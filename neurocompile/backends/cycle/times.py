@@ -6,11 +6,14 @@ from neurocompile.backends.cycle.result import Unit
 from neurocompile.errors import ProfileError
 from neurocompile.hardware.profile import Cost, Profile
 from neurocompile.hardware.review import in_cycles
+from neurocompile.ir.nodes import Array
 
 #: of a nanosecond, or of a clock cycle
 TICKS = 10**6
 #: more ticks in a time step would not fit an int64
-_MOST = 1 << 62
+MOST_TICKS = 1 << 62
+#: all that a core does for one message or one neuron; a step has many
+_MOST_AT_ONCE = 1 << 54
 
 
 class Times:
@@ -34,18 +37,23 @@ class Times:
         if cost is None:
             return 0
         if self.unit == "cycles":
-            return _ticks(cost.cycles.value) if cost.cycles else 0
+            return self._ticks(f"{key}.cycles", cost.cycles.value) if cost.cycles else 0
         time = self.profile.time_of(cost)
         if time is None:
             return self._lacks(f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz")
-        return _ticks(time.value)
+        return self._ticks(f"{key}.{'time_ns' if cost.cycles is None else 'cycles'}", time.value)
+
+    def many(self, key: str, events: Array, ticks: int) -> Array:
+        """Ticks of so many events that belong to one message, or to one neuron."""
+        self._check_size(key, int(events.max(initial=0)) * ticks, _MOST_AT_ONCE)
+        return events * ticks
 
     def duration(self, key: str, time_ns: float | None) -> int:
         """Ticks of a time that the profile gives in nanoseconds."""
         if time_ns is None:
             return self._lacks(key)
         unit_ns = self.unit_ns
-        return self._lacks("clock.frequency_mhz") if unit_ns is None else _ticks(time_ns / unit_ns)
+        return self._lacks("clock.frequency_mhz") if unit_ns is None else self._ticks(key, time_ns / unit_ns, MOST_TICKS)
 
     def check(self) -> None:
         """ProfileError where a time is wanted and null."""
@@ -59,14 +67,23 @@ class Times:
         self.missing.append(key)
         return 0
 
+    def check_step(self, ticks: float) -> None:
+        """ProfileError where a time step may take more ticks than can be counted."""
+        self._check_size("a time step", int(ticks), MOST_TICKS)
+
+    def _ticks(self, key: str, value: float, most: int = _MOST_AT_ONCE) -> int:
+        ticks = round(value * TICKS)
+        self._check_size(key, ticks, most)
+        return ticks
+
+    def _check_size(self, key: str, ticks: int, most: int) -> None:
+        if ticks >= most:
+            raise ProfileError(
+                f"{self.profile.name}: {key} comes to {ticks / TICKS:.3g} {self.unit}, limit {most / TICKS:.3g}; check the "
+                "units, or choose the report's mean counts"
+            )
+
 
 def shown(ticks: float) -> float:
     """Ticks as a time in the run's unit."""
     return ticks / TICKS
-
-
-def _ticks(value: float) -> int:
-    ticks = round(value * TICKS)
-    if ticks >= _MOST:
-        raise ProfileError(f"an event takes {value:g} time units, limit {_MOST // TICKS:.0e}; check the unit")
-    return ticks
