@@ -280,6 +280,10 @@ def report(
     labels: LabelsFile = None,
     limit: Limit = None,
     timing: Timing = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="Program folders, and profiles for this program, that the page of --html compares with it."),
+    ] = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -295,10 +299,8 @@ def report(
         result = commands.report(
             program,
             profile=profile,
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
-            timing=timing,
+            measured=commands.Measured(input_file, labels, limit, timing),
+            beside=beside or [],
             files={"html": html, "csv": csv, "markdown": markdown},
             progress=bars.task,
         )
@@ -314,6 +316,7 @@ def compare(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
+    timing: Timing = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -329,11 +332,9 @@ def compare(
         result = commands.compare(
             programs,
             profiles or [],
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
+            measured=commands.Measured(input_file, labels, limit, timing),
             files={"html": html, "csv": csv, "markdown": markdown},
-            progress=bars.task("measuring", "samples"),
+            progress=bars.task,
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 
@@ -559,12 +560,12 @@ def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Callable[[di
 def _spread(arguments: Sequence[str]) -> list[str]:
     """``--profiles a b c`` as ``--profiles a --profiles b --profiles c``: an option takes one value here."""
     spread: list[str] = []
-    taking = False
+    taking = ""
     for argument in arguments:
-        if taking and spread[-1] != "--profiles" and not argument.startswith("-"):
-            spread.append("--profiles")
+        if taking and spread[-1] != taking and not argument.startswith("-"):
+            spread.append(taking)
         if argument.startswith("-"):
-            taking = argument == "--profiles"
+            taking = argument if argument in ("--profiles", "--beside") else ""
         spread.append(argument)
     return spread
 

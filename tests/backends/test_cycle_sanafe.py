@@ -19,7 +19,7 @@ from neurocompile.costs.estimate import estimate
 from neurocompile.costs.timed import Timed
 from neurocompile.hardware import Profile, profile_to_dict
 from neurocompile.ir.interpret import Trace
-from neurocompile.ir.nodes import Array, Conv2d, PoissonEncoder
+from neurocompile.ir.nodes import Array, Conv2d, Linear, Neuron, PoissonEncoder
 from neurocompile.program import Program
 from tests.backends import sanafe_oracle as oracle
 from tests.backends.sanafe_networks import GENERATED, Case, Drawing, realistic
@@ -76,31 +76,40 @@ def test_a_convolutional_network_of_a_realistic_size() -> None:
     check(*realistic(), messages=False)
 
 
-def shared_link() -> Case:
-    """Three inputs for core A and three for core B. Tiles in a row: the host's, A's, B's; a hop takes 10 ns, handling
-    a message 1000 ns and all else no time; one message finds place behind each link and before each core."""
-    draw = Drawing(0, (2, 1, 3), PoissonEncoder())
-    draw.add(Conv2d(weight=np.ones((2, 1, 1, 3)), groups=2))
-    program = draw.program(1, draw.lif(), neurons=1, spread=False)
+def timed_by_handling(program: Program, handling_ns: float, *, places: int) -> Program:
+    """On a chip where only a hop along a row (10 ns) and handling a message take time. ``places``: of buffers."""
     data = profile_to_dict(program.profile)
     free = [data["events"][name] for name in ("neuron_update_active", "neuron_update_inactive", "synaptic_op")]
     free += [data["events"][name] for name in ("spike_out", "axon_out")] + [
         bank["synaptic_op"] for bank in data["banks"]
     ]
-    for times, value in ((free, 0), ([data["events"]["axon_in"]], 1000), ([data["noc"]["hop_east_west"]], 10),
+    for times, value in ((free, 0), ([data["events"]["axon_in"]], handling_ns), ([data["noc"]["hop_east_west"]], 10),
                          (data["barrier"]["points"], 0)):  # fmt: skip
         for each in times:
             each["time_ns"]["value"] = value
-    data["noc"]["buffer_messages"]["value"] = 1
-    slices = tuple(
-        replace(each, core=4 * tile, tile=tile) for each, tile in zip(program.mapping.slices, (1, 2), strict=True)
-    )
-    program = replace(program, profile=Profile.from_mapping(data), mapping=replace(program.mapping, slices=slices))
-    return program, np.ones((2, 1, 3))
+    data["noc"]["buffer_messages"]["value"] = places
+    return replace(program, profile=Profile.from_mapping(data))
+
+
+def shared_link() -> Case:
+    """Six neurons, one for each input, of which three feed core A and three core B. Tiles in a row: theirs with the
+    host, A's, B's; a hop takes 10 ns, handling a message 1000 ns and all else no time; one message finds place behind
+    each link and before each core."""
+    draw = Drawing(0, (2, 1, 3), PoissonEncoder())
+    draw.add(Conv2d(weight=np.ones((2, 1, 1, 1)), groups=2))
+    draw.add(Neuron(threshold=np.array(0.5)))
+    draw.add(Conv2d(weight=np.ones((2, 1, 1, 3)), groups=2))
+    program = draw.program(1, draw.add(Neuron(threshold=np.array(0.5))), spread=False)
+    program = timed_by_handling(program, 1000, places=1)
+    senders, targets = program.mapping.slices
+    a, b = (replace(targets, box=((n, n + 1), *targets.box[1:]), core=4 * (n + 1), tile=n + 1) for n in (0, 1))
+    mapping = replace(program.mapping, slices=(senders, a, b))
+    return replace(program, mapping=mapping), np.ones((2, 1, 3))
 
 
 def test_a_congested_link_worked_by_hand() -> None:
-    """Messages a1, a2, a3 for A and then b1, b2, b3 for B lie at the host at 0. Times in ns.
+    """In step 0 the six neurons' core handles six inputs, 6000 ns. In step 1 its messages a1, a2, a3 for A and then b1,
+    b2, b3 for B are there at 0. Times in ns.
 
     a1 takes the first link at 0, is out at 10, and A handles it from 10 to 1010. Its place is free at 10: a2 takes the
     link, is out at 20, and waits in A's only place. a3 takes the link at 20, is out at 30 and finds A's place taken,
@@ -116,11 +125,43 @@ def test_a_congested_link_worked_by_hand() -> None:
     """
     program, sample = shared_link()
     run = timed(program, oracle.events_of(program, sample), "exact")
-    assert run.step_time.tolist() == [4030.0, 0.0]
-    assert run.timeline.receiving_end[0].tolist() == [3010.0, 4030.0]
-    assert run.fast_step_time.tolist() == [3000.0, 0.0]
-    assert oracle.simulate(program, sample, "simple", messages=False).totals.time_s == pytest.approx(3000e-9)
+    assert run.step_time.tolist() == [6000.0, 4030.0, 0.0]
+    assert run.timeline.receiving_end[1].tolist() == [0.0, 3010.0, 4030.0]
+    assert run.fast_step_time.tolist() == [6000.0, 3000.0, 0.0]
+    simple = oracle.simulate(program, sample, "simple", messages=False)
+    assert simple.totals.time_s == pytest.approx(9000e-9)
     detailed = oracle.simulate(program, sample, "detailed", messages=True)
-    assert detailed.totals.time_s == pytest.approx(3667e-9, rel=1e-3)
-    b1 = next(each for each in detailed.messages[0] if each["src_neuron_offset"] == 3)
+    assert detailed.totals.time_s == pytest.approx(9667e-9, rel=1e-3)
+    b1 = next(each for each in detailed.messages[1] if each["src_neuron_offset"] == 3)
     assert b1["received_timestamp"] == pytest.approx(667e-9, rel=1e-3)
+
+
+def one_to_four() -> Case:
+    """A core of eight neurons, which all feed four neurons on as many cores; handling a message takes 100 ns."""
+    draw = Drawing(0, (8,), PoissonEncoder())
+    draw.add(Linear(weight=np.eye(8)))
+    draw.add(Neuron(threshold=np.array(0.5)))
+    draw.add(Linear(weight=np.ones((4, 8))))
+    program = draw.program(1, draw.add(Neuron(threshold=np.array(0.5))), spread=False)
+    senders, targets = program.mapping.slices
+    parts = (replace(targets, box=((n, n + 1),), core=n + 4, tile=1) for n in range(4))
+    mapping = replace(program.mapping, slices=(senders, *parts))
+    return replace(timed_by_handling(program, 100, places=16), mapping=mapping), np.ones(8)
+
+
+def test_a_core_that_feeds_four_worked_by_hand() -> None:
+    """In step 0 the first core handles eight inputs, 800 ns. In step 1 its eight neurons fire at 0, and all 32 messages
+    cross one link, on which they take 10 ns and none keeps another out: they are at their cores at 10, eight at each,
+    for which there is place. The cores work at once and are done at 10 + 8 * 100 = 810.
+
+    SANA-FE's *detailed* model lets messages on a path wait for each other, wherever they end: a third of the mean time
+    of handling for each that is there, which makes 32 messages take 1137. Nothing on the way is full or busy, so that
+    four cores have no reason to do one after another what each can begin at 10: the case supports 810.
+    """
+    program, sample = one_to_four()
+    run = timed(program, oracle.events_of(program, sample), "exact")
+    assert run.step_time.tolist() == [800.0, 810.0, 0.0]
+    assert run.timeline.receiving_end[1].tolist() == [0.0, 810.0, 810.0, 810.0, 810.0]
+    assert oracle.simulate(program, sample, "simple", messages=False).totals.time_s == pytest.approx(1600e-9)
+    detailed = oracle.simulate(program, sample, "detailed", messages=False).totals.time_s
+    assert detailed == pytest.approx(1937e-9, rel=1e-2)

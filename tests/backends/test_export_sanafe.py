@@ -244,11 +244,14 @@ def test_tiles_and_cores_are_those_of_the_mapping(tmp_path: Path) -> None:
     assert [where[name, 0] for name in ("features_1", "features_1_2", "n2")] == [
         ("0.0", "lif[0]"), ("1.3", "lif[0]"), ("4.3", "lif[0]"),
     ]  # fmt: skip
-    assert where["en_coder", 3] == ("0.4", "input[3]")
+    # three cores take three host cores, on which the inputs lie in turn
+    assert [where["en_coder", index] for index in (0, 3, 5)] == [
+        ("0.4", "input[0]"), ("0.4", "input[1]"), ("0.6", "input[1]"),
+    ]  # fmt: skip
     architecture = document["architecture"]
     assert (architecture["attributes"]["width"], architecture["attributes"]["height"]) == (8, 4)
     assert [tile["name"] for tile in architecture["tile"]] == ["tile[0..0]", "tile[1..31]"]
-    assert [core["name"] for core in architecture["tile"][0]["core"]] == ["core[0..3]", "host[0..0]"]
+    assert [core["name"] for core in architecture["tile"][0]["core"]] == ["core[0..3]", "host[0..2]"]
 
 
 def test_units_hold_so_many_neurons_and_no_more(tmp_path: Path) -> None:
@@ -267,11 +270,24 @@ def test_units_hold_so_many_neurons_and_no_more(tmp_path: Path) -> None:
         ("0.0", "lif[0]"), ("0.0", "lif[0]"), ("0.0", "lif[1]"), ("0.0", "lif[3]"),
     ]  # fmt: skip
     assert [where["encoder", index] for index in (1023, 1024, 3199)] == [
-        ("0.4", "input[1023]"), ("0.5", "input[0]"), ("0.7", "input[127]"),
+        ("0.7", "input[255]"), ("0.4", "input[256]"), ("0.7", "input[799]"),
     ]  # fmt: skip
     first, host = document["architecture"]["tile"][0]["core"]
     assert (first["soma"][0]["name"], host["name"]) == ("lif[0..3]", "host[0..3]")
-    assert host["soma"][0]["name"] == "input[0..1023]"
+    assert host["soma"][0]["name"] == "input[0..799]"
+
+
+def test_a_host_that_takes_time_is_one_file(tmp_path: Path) -> None:
+    """Its messages come one after another, wherever they go, so that its neurons lie on as few cores as can be."""
+    program = compiled(small())
+    data = profile_to_dict(program.profile)
+    price = data["events"]["synaptic_op"] | {"time_ns": {"value": 4, "unit": "ns", "basis": "assumed", "source": "-"}}
+    data["host"] = {"tile": 0, "message": {name: price[name] for name in ("energy_pj", "time_ns")}}
+    write_sanafe(replace(program, profile=Profile.from_mapping(data)), tmp_path / "x.yaml")
+    document = sanafe_files.read(tmp_path / "x.yaml")
+    _, host = document["architecture"]["tile"][0]["core"]
+    assert host["name"] == "host[0..0]"
+    assert host["axon_out"][0]["attributes"]["latency_message_out"] == pytest.approx(4e-9)
 
 
 def on_one_core(graph: Graph) -> Program:

@@ -11,7 +11,7 @@ from neurocompile.ir.nodes import Array
 
 
 class Load(NamedTuple):
-    """The messages of a step, core by core (the host last), in the order of sending."""
+    """The messages of a step, core by core in the order of sending; the host last, to each core in turn."""
 
     first: Array  # int64 (C + 2,): of each core's messages
     target: Array  # int32 (M,): index of the receiving core
@@ -75,4 +75,27 @@ def load_of(fired: Array, updated: Array, work: Work) -> Load:
         tail[c] = ticks + work.empty_slots[c]
         sending[c] += tail[c]
     first[cores] = count
+    _take_turns(target[first[cores - 1] :], handled[first[cores - 1] :], cores)
     return Load(first, target, made, handled, tail, sending, receiving, arriving)
+
+
+@compiled
+def _take_turns(target: Array, handled: Array, cores: int) -> None:
+    """Order the host's messages, which are all made alike: the first ones for each core, then the second ones, …"""
+    start = np.zeros(cores + 1, np.int64)
+    for to in target:
+        start[to + 1] += 1
+    start = np.cumsum(start)
+    by_core, place = np.empty_like(handled), start[:-1].copy()
+    for m in range(len(target)):
+        by_core[place[target[m]]] = handled[m]
+        place[target[m]] += 1
+    place[:] = start[:-1]
+    waiting = np.flatnonzero(start[1:] > start[:-1])
+    m = 0
+    while len(waiting) > 0:
+        for c in waiting:
+            target[m], handled[m] = c, by_core[place[c]]
+            place[c] += 1
+            m += 1
+        waiting = waiting[place[waiting] < start[waiting + 1]]

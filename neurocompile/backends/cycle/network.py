@@ -52,6 +52,7 @@ PLACE = np.dtype(
         ("next_waiting", _I),
         ("head", _I),  # a chain of the messages behind this link or in this queue
         ("last", _I),
+        ("out", _I),  # how many of them have come out of the link
         ("held", _I),  # of what the buffer bounds
         ("free_at", _I),  # when another may enter this link
         ("will_be_free", _B),  # whether that will end
@@ -66,7 +67,7 @@ _MESSAGE = np.dtype(
         ("made", _I),
         ("handled", _I),
         ("behind", _I),  # the next one of its chain
-        ("came", _I),  # when it is where it stands
+        ("came", _I),  # when it came to its queue
         ("bounded", _B),  # whether it takes a place in its queue
     ]
 )
@@ -117,6 +118,8 @@ def step(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> tuple[in
         while s.sizes[_ENDS] > 0 and s.ends[0].time == now:
             code = _pop_end(s)
             finished = max(finished, _end(s, mesh, now, code & 7, code >> 3))
+        for w in range(s.sizes[_WOKEN]):  # what begins now does not end before all have gone that can
+            _resume(s, s.woken[w], now)
         while s.sizes[_GOERS] > 0 or s.sizes[_WOKEN] > 0:
             while s.sizes[_GOERS] > 0:
                 _go(s, mesh, now, _pop_goer(s))
@@ -179,7 +182,8 @@ def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
     """Something ends; returns ``now`` where a core has finished one of its sides."""
     if kind == _OUT_OF_LINK:
         link = s.places[index]
-        if link.since == _NOBODY and link.head != _NOBODY and s.messages[link.head].came <= now:
+        link.out += 1
+        if link.since == _NOBODY:
             _line_up(s, index, link.head, now)
     elif kind == _LINK_FREE:
         s.places[index].will_be_free = False
@@ -201,14 +205,12 @@ def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
         core.receiving_end = now
         if kind == _HANDLED:
             core.handling = False
+            if core.boxed and not mesh.overlap:
+                core.stalled_since = now
         else:
             core.visiting = False
-            core.owes = core.sends and not mesh.overlap
-        if core.owes:
-            core.owes = False
-            _work_on(s, index, now)
-        elif core.boxed and not mesh.overlap:
-            core.stalled_since = now
+            if core.sends and not mesh.overlap:
+                _work_on(s, index, now)
         _wake(s, index)
         return now
     return 0
@@ -238,7 +240,6 @@ def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
         there.free_at = now + mesh.link_time
         there.carried += 1
         there.wait += now - since
-        message.came = now + hop
         _append(s, wanted, m)
         _will_end(s, now + hop, _OUT_OF_LINK, wanted)
     elif place < mesh.links:
@@ -260,9 +261,10 @@ def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
         following = s.messages[here.head].behind
         here.head, here.since = following, _NOBODY
         here.held -= 1
+        here.out -= 1
         if following == _NOBODY:
             here.last = _NOBODY
-        elif s.messages[following].came <= now:
+        elif here.out > 0:
             _line_up(s, place, following, now)
         _call(s, mesh, place)
         return
@@ -316,6 +318,15 @@ def _work_on(s: _State, c: int, now: int) -> None:
         _will_end(s, now + s.messages[core.upcoming].made, _MADE, c)
     else:
         _will_end(s, now + core.tail, _SENT, c)
+
+
+@compiled
+def _resume(s: _State, c: int, now: int) -> None:
+    """The one engine of a core has handled what was in hand when the network took its last message."""
+    core = s.cores[c]
+    if core.owes and not core.handling:
+        core.owes = False
+        _work_on(s, c, now)
 
 
 @compiled

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurocompile.backends.cycle.times import Times
-from neurocompile.backends.export.synapses import synapses as listed_synapses
 from neurocompile.costs.baselines import sends_values
 from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
 from neurocompile.errors import GraphError
@@ -25,6 +24,7 @@ from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping import synapses
 from neurocompile.mapping.banks import find_bank
 from neurocompile.mapping.mapping import CoreSlice, Mapping
+from neurocompile.mapping.weights import nonzero_fan_out
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ class _Planning:
         present = stored > 0
         bank = find_bank(self.graph, population, projection, self.profile)
         if bank and bank.zeros == "skipped":
-            stored = _nonzero(projection, population, each)
+            stored = nonzero_fan_out(projection, each.box).ravel()
         if bank:
             op = self.times.of(f"banks.{bank.name}.synaptic_op", bank.synaptic_op)
             message = self.times.of(f"banks.{bank.name}.message", bank.message)
@@ -330,12 +330,3 @@ class _Fed:
     ticks: Array  # without ops where a row is fetched
     op: int  # ticks of one synapse
     source_visits: int  # ticks at every step
-
-
-def _nonzero(projection: Projection, population: Population, each: CoreSlice) -> Array:
-    """Per neuron of the source: the synapses into the slice whose weight is not zero."""
-    sources, targets, weights = listed_synapses(projection)
-    inside = np.zeros(population.shape, np.bool_)
-    inside[synapses.box_index(each.box)] = True
-    counted = sources[(weights != 0) & inside.ravel()[targets]]
-    return np.bincount(counted, minlength=int(np.prod(projection.source_shape)))

@@ -41,6 +41,7 @@ from neurocompile.backends.export.sanafe_chip import (
     UNIT_NEURONS,
     Prices,
     architecture,
+    host_cores,
     host_tile,
     mesh,
     not_said,
@@ -242,13 +243,21 @@ class _Export:
         held: Counter[int] = Counter()
         for each in self.program.mapping.slices:
             held[each.core] += each.neurons
-        inputs = sum(neurons for _, neurons in self._host_groups())
-        return architecture(self.prices, _plain(profile.name), max(held.values()), inputs, self.program.mapping.tiles)
+        tiles, neurons = self.program.mapping.tiles, max(held.values())
+        return architecture(self.prices, _plain(profile.name), neurons, self._inputs, self._hosts, tiles)
 
     def _host_groups(self) -> list[tuple[str, int]]:
         """The groups on the host, and their neurons."""
         inputs = [(self.groups[source.encoder], len(source.factors) * source.size) for source in self.sources]
         return [*inputs, *((self._bias_group(population), 1) for population in self.biased)]
+
+    @property
+    def _inputs(self) -> int:
+        return sum(neurons for _, neurons in self._host_groups())
+
+    @property
+    def _hosts(self) -> int:
+        return host_cores(self.program.profile, self._inputs, self.program.mapping.cores)
 
     def _bias_group(self, population: Population) -> str:
         return f"{self.groups[population.name]}{_BIAS}"
@@ -311,10 +320,10 @@ class _Export:
     def _mappings(self) -> Iterator[str]:
         profile = self.program.profile
         _, _, per_tile = mesh(profile)
-        host, start = itertools.count(), host_tile(profile)
+        host, hosts, start = itertools.count(), self._hosts, host_tile(profile)
         for group, neurons in self._host_groups():
             for index in range(neurons):
-                core, unit = divmod(next(host), UNIT_NEURONS)
+                unit, core = divmod(next(host), hosts)
                 address = f"{start}.{per_tile + core}"
                 yield f'{group}.{index}: [core: "{address}", soma: "input[{unit}]", dendrite: "dendrites[0]"]'
         taken: Counter[int] = Counter()

@@ -89,16 +89,28 @@ class Prices:
             self.warnings.append(warning)
 
 
-def architecture(prices: Prices, name: str, neurons: int, inputs: int, tiles: int) -> dict[str, Any]:
-    """The chip, and on the host's tile as many cores more, "host", as ``inputs`` input neurons need.
+def host_cores(profile: Profile, inputs: int, cores: int) -> int:
+    """How many cores the ``inputs`` input neurons lie on, in turn, of a program of so many ``cores``.
+
+    Our host has all messages ready at once. SANA-FE's *detailed* model lets the messages of one core wait for each
+    other, wherever they go, so that a host of one core would keep the others waiting; as many as the program has do
+    not. Where a message takes the host time, they are as few as can hold the neurons, one file as ours is.
+    """
+    fewest = -(-inputs // UNIT_NEURONS)
+    message = profile.host.message if profile.host else None
+    in_file = message is not None and (time := profile.time_of(message)) is not None and time.value > 0
+    return fewest if in_file else max(fewest, min(inputs, cores))
+
+
+def architecture(prices: Prices, name: str, neurons: int, inputs: int, hosts: int, tiles: int) -> dict[str, Any]:
+    """The chip, and on the host's tile ``hosts`` cores more, "host", for ``inputs`` input neurons in turn.
 
     ``neurons``: how many the fullest core holds; cores have units for so many. ``tiles``: how many the program takes,
     which decides the barrier; SANA-FE's own count would take in the host, and step where ours is a line.
     """
     profile = prices.profile
     columns, rows, per_tile = mesh(profile)
-    hosts = -(-inputs // UNIT_NEURONS)
-    each = min(inputs, UNIT_NEURONS)
+    each = -(-inputs // hosts)
     free = [_soma(f"input[0..{each - 1}]", _FREE, _FREE, _FREE, "input")]  # an input soma holds one neuron
     message = prices.price("host.message", profile.host.message if profile.host else None)
     host = _core(f"host[0..{hosts - 1}]", each, _FREE, [("synapses", _FREE)], free, message)

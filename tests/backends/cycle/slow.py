@@ -6,7 +6,7 @@ Nothing here is clever: at every instant all that could end, go or begin is look
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import Any
@@ -267,14 +267,20 @@ class Step:
         """What comes from off the chip, with the times at which it does."""
         facts, host = self.facts, self.facts.profile.host
         tile, each = (host.tile, facts.ticks(host.message)) if host else (0, 0)
-        buffer = [
-            self.message(tile, name, neuron, target)
+        wanted = [
+            (name, neuron, target)
             for name in facts.graph.of_kind(*ENCODERS)
             for neuron, value in enumerate(facts.fired(name, self.t).tolist())
             if value
             for _ in range(facts.copies(name, int(value)))
             for target in facts.goes_to[name][neuron]
         ]
+        earlier: Counter[int] = Counter()  # for each core
+        turns = []
+        for name, neuron, target in wanted:
+            turns.append((earlier[target], target, name, neuron))
+            earlier[target] += 1
+        buffer = [self.message(tile, name, neuron, target) for _, target, name, neuron in sorted(turns)]
         for place, message in enumerate(buffer):
             message.due = (place + 1) * each
         return buffer
@@ -375,10 +381,10 @@ class Step:
             message.due = now + self.facts.ticks(noc.hop_east_west if along_row else noc.hop_north_south)
             return
         target.take_place()
-        if travelled or noc is None:
+        if travelled:
             target.arrive(message, now)
         else:
-            message.due = now + self.facts.ticks(noc.within_tile)
+            message.due = now + (self.facts.ticks(noc.within_tile) if noc else 0)
             self.within.append(message)
 
     def leave(self, message: Message) -> None:
