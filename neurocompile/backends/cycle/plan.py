@@ -275,7 +275,9 @@ class _Planning:
                 if row := self._row():  # which the message goes through once, whatever is in it
                     first = np.argmax([each.present for each in feeds], axis=0)[here]
                     ops = np.full_like(ops, row)
-                    ticks = ticks + self.times.many("a row of synaptic ops", np.array([each.op for each in feeds])[first], row)
+                    ticks = ticks + self.times.many(
+                        "a row of synaptic ops", np.array([each.op for each in feeds])[first], row
+                    )
                 parts.append((sender.numbers[here], np.full(len(here), index), ticks, ops))
                 visits[index] += sum(each.source_visits for each in feeds)
         numbers, cores, ticks, ops = (

@@ -53,7 +53,9 @@ class Times:
         if time_ns is None:
             return self._lacks(key)
         unit_ns = self.unit_ns
-        return self._lacks("clock.frequency_mhz") if unit_ns is None else self._ticks(key, time_ns / unit_ns, MOST_TICKS)
+        return (
+            self._lacks("clock.frequency_mhz") if unit_ns is None else self._ticks(key, time_ns / unit_ns, MOST_TICKS)
+        )
 
     def check(self) -> None:
         """ProfileError where a time is wanted and null."""
