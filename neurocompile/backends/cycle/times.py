@@ -81,8 +81,8 @@ class Times:
     def _check_size(self, key: str, ticks: int, most: int) -> None:
         if ticks >= most:
             raise ProfileError(
-                f"{self.profile.name}: {key} comes to {ticks / TICKS:.3g} {self.unit}, limit {most / TICKS:.3g}; check the "
-                "units, or choose the report's mean counts"
+                f"{self.profile.name}: {key} comes to {ticks / TICKS:.3g} {self.unit}, limit {most / TICKS:.3g}; "
+                "check the units, or choose the report's mean counts"
             )
 
 
