@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 TABS = ["summary", "layers", "energy", "latency", "chip", "timeline", "spikes", "accuracy", "compare"]
 
 #: ratio of contrast (WCAG 2) of every text that is shown, with what it says; SVG texts lie on a heat cell or the page
-CONTRASTS = """() => {
+CONTRASTS = """(chosen) => {
   const context = Object.assign(document.createElement("canvas"), {width: 1, height: 1})
     .getContext("2d", {willReadFrequently: true});
   const rgba = (colour) => {
@@ -42,7 +42,7 @@ CONTRASTS = """() => {
     return "white";
   };
   const found = [];
-  for (const element of document.querySelectorAll("body *")) {
+  for (const element of document.querySelectorAll(chosen)) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     if (!own || element.matches("title, script, style") || !element.getClientRects().length) continue;
     const style = getComputedStyle(element), svg = element.namespaceURI.includes("svg");
@@ -182,12 +182,38 @@ def test_texts_stand_out(browser: Any, file: Path, scheme: str) -> None:
         grounds.append(opened.page.evaluate("getComputedStyle(document.body).backgroundColor"))
         for name in TABS:
             opened.page.click(f"#tab-{name}")
-            found = opened.page.evaluate(CONTRASTS)
+            found = opened.page.evaluate(CONTRASTS, "body *")
             assert len(found) > 15
             assert [each for each in found if each[0] < 4.5] == [], name
         opened.page.click("#scheme")
     light = [sum(map(int, ground[4:-1].split(","))) > 600 for ground in grounds]
     assert light == ([True, False] if scheme == "light" else [False, True])
+    opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_under_the_pointer_and_in_focus(browser: Any, file: Path, scheme: str) -> None:
+    opened = Opened(browser, file, color_scheme=scheme)
+    page = opened.page
+    assert page.evaluate("document.getAnimations().length") == 0
+    for name in ("layers", "energy", "spikes"):
+        page.click(f"#tab-{name}")
+        for query in (
+            "#tab-summary",
+            "#scheme",
+            *(f"#{name} {each}" for each in ("thead button", "tbody tr", "summary", ".explore")),
+        ):
+            if not page.locator(query).first.is_visible():
+                continue
+            page.locator(query).first.hover()
+            hovered = page.evaluate(CONTRASTS, f"{query}:hover, {query}:hover *")
+            page.locator(query).first.focus()
+            focused = page.evaluate(CONTRASTS, f"{query}:focus")
+            assert hovered
+            assert [each for each in (*hovered, *focused) if each[0] < 4.5] == [], query
+    page.keyboard.press("Tab")
+    line = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert line == "solid"
     opened.close()
 
 
