@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurocompile.backends.cycle.times import Times
+from neurocompile.backends.cycle.times import MOST, TICKS, Times
 from neurocompile.costs.memory import is_stateful
 from neurocompile.costs.pricing import Side, work_of
 from neurocompile.costs.terms import Wiring
-from neurocompile.errors import GraphError
+from neurocompile.errors import GraphError, ProfileError
 from neurocompile.hardware.profile import Profile
 from neurocompile.hardware.quantity import Quantity
 from neurocompile.ir.graph import Graph
@@ -97,6 +97,10 @@ class Plan:
         return len(self.core_ids)
 
     @property
+    def stateful_populations(self) -> tuple[Population, ...]:
+        return tuple(each for each in self.populations if is_stateful(each.soma, self.graph.timesteps))
+
+    @property
     def depth(self) -> int:
         """The deepest phase."""
         return max(population.soma.phase for population in self.populations)
@@ -166,7 +170,25 @@ class _Planning:
             times=self.times,
         )
         self.times.check()
+        self._check_length(plan)
         return plan
+
+    def _check_length(self, plan: Plan) -> None:
+        """ProfileError where a step in which everything fires, and nothing happens at once, does not fit an int64."""
+        inside = int(plan.axons.start[plan.neurons[-2]])  # of the axons; those of encoders come behind
+        copies = max([1, *(synapses.bit_planes(self.graph.node(each.name), self.profile) for each in plan.senders)])
+        messages = inside + copies * (len(plan.axons.ticks) - inside)
+        hop = max(plan.hop_east_west, plan.hop_north_south, plan.link_time)
+        way = plan.within_tile + 2 * hop * plan.tile_count
+        handling = (plan.axons.ticks[:inside].sum(dtype=float), copies * plan.axons.ticks[inside:].sum(dtype=float))
+        updates = np.maximum(plan.visit, plan.active).sum(dtype=float) + plan.spike_out * len(plan.visit)
+        fixed = plan.empty_slots.sum(dtype=float) + plan.source_visits.sum(dtype=float) + plan.barrier + plan.tick
+        ticks = updates + fixed + sum(handling) + messages * (way + int(plan.axon_out.max()))
+        if ticks >= MOST:
+            raise ProfileError(
+                f"{self.graph.name} on {self.profile.name}: a time step can take {ticks / TICKS:.0e} "
+                f"{self.times.unit}, limit {MOST / TICKS:.0e}; check the units of the profile's times"
+            )
 
     def _place(self) -> tuple[Placed, ...]:
         placed, start = [], 0

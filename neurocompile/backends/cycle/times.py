@@ -10,7 +10,7 @@ from neurocompile.hardware.review import in_cycles
 #: of a nanosecond, or of a clock cycle
 TICKS = 10**6
 #: more ticks in a time step would not fit an int64
-_MOST = 1 << 62
+MOST = 1 << 62
 
 
 class Times:
@@ -63,6 +63,6 @@ class Times:
 
 def _ticks(value: float) -> int:
     ticks = round(value * TICKS)
-    if ticks >= _MOST:
-        raise ProfileError(f"an event takes {value:g} time units, limit {_MOST // TICKS:.0e}; check the unit")
+    if ticks >= MOST:
+        raise ProfileError(f"an event takes {value:g} time units, limit {MOST // TICKS:.0e}; check the unit")
     return ticks
