@@ -135,7 +135,7 @@ class Wiring:
             bank = main_bank(self.graph, population, self.profile)
             reached: set[int] = set()
             for each in self.mapping.of(population.name):
-                operations = np.count_nonzero(driven[synapses.box_index(each.box)])
+                operations = int(np.count_nonzero(driven[synapses.box_index(each.box)]))
                 if not operations:
                     continue
                 first = each.core not in reached
