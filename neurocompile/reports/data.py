@@ -66,7 +66,6 @@ def report_data(
         "throughput_per_s": costs.throughput_per_s,
         "counters": {
             **_counters(costs.counters),
-            "hops": costs.counters.hops_east_west + costs.counters.hops_north_south,
             "inputs": costs.inputs,
             "firings": costs.firings,
         },
@@ -105,7 +104,8 @@ def _energy(bill: Bill) -> dict[str, Any]:
 
 
 def _counters(counters: Counters) -> dict[str, float]:
-    return {name: getattr(counters, name) for name in NUMBERS}
+    numbers: dict[str, float] = {name: getattr(counters, name) for name in NUMBERS}
+    return {**numbers, "hops": counters.hops_east_west + counters.hops_north_south}
 
 
 def _accesses(counters: Counters) -> dict[str, float]:
