@@ -261,7 +261,8 @@ ASKS = """async (address) => {
   ask("style", {textContent: `@import "${address}"; body { background: url(${address}) }`});
   ask("div", {innerHTML: "<img src=x onerror='window.ran = 1'>"});
   ask("script", {textContent: "window.ran = 2"});
-  const form = Object.assign(document.createElement("form"), {action: address});
+  ask("iframe", {name: "beside"});
+  const form = Object.assign(document.createElement("form"), {action: address, target: "beside"});
   document.body.append(form);
   form.submit();
   await new Promise((done) => setTimeout(done, 300));
