@@ -259,8 +259,8 @@ ASKS = """async (address) => {
     ask("link", {rel, href: address, as: "image"});
   ask("object", {data: address});
   ask("style", {textContent: `@import "${address}"; body { background: url(${address}) }`});
-  ask("div", {innerHTML: "<img src=x onerror='window.ran = 1'>"});
-  ask("script", {textContent: "window.ran = 2"});
+  ask("div", {innerHTML: "<img src=x onerror='window.ran = (window.ran ?? 0) + 1'>"});
+  ask("script", {textContent: "window.ran = (window.ran ?? 0) + 1"});
   ask("iframe", {name: "beside"});
   const form = Object.assign(document.createElement("form"), {action: address, target: "beside"});
   document.body.append(form);
