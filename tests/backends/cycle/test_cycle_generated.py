@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, settings
@@ -242,9 +243,10 @@ def assert_agreement(case: Case) -> None:
 
 
 @settings(max_examples=200)
-@given(cases(small_networks(), samples=3))
-def test_small_networks(case: Case) -> None:
-    assert_agreement(case)
+@given(cases(small_networks(), samples=3), st.sampled_from((1, 50, 1 << 24)))
+def test_small_networks(case: Case, laid_out_at_once: int) -> None:
+    with mock.patch("neurocompile.backends.cycle.engine._CHUNK", laid_out_at_once):
+        assert_agreement(case)
 
 
 @settings(max_examples=40)
