@@ -41,11 +41,8 @@ class Times:
         return _ticks(time.value)
 
     def duration(self, key: str, time_ns: float | None) -> int:
-        """Ticks of a time that the profile gives in nanoseconds."""
-        if time_ns is None:
-            return self.lacks(key)
-        unit_ns = self.unit_ns
-        return self.lacks("clock.frequency_mhz") if unit_ns is None else _ticks(time_ns / unit_ns)
+        """Ticks of a time that the profile can only give in nanoseconds, which therefore are the unit."""
+        return self.lacks(key) if time_ns is None else _ticks(time_ns)
 
     def check(self) -> None:
         """ProfileError where a time is wanted and null."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hypothesis import Phase, given, settings
@@ -281,9 +282,10 @@ SMALL = cases(small_networks(), samples=3)
 
 
 @settings(max_examples=200, phases=PHASES)
-@given(SMALL)
-def test_small_networks(case: Case) -> None:
-    assert_agreement(case)
+@given(SMALL, st.sampled_from((1, 50, 1 << 24)))
+def test_small_networks(case: Case, laid_out_at_once: int) -> None:
+    with mock.patch("neurocompile.backends.cycle.engine._CHUNK", laid_out_at_once):
+        assert_agreement(case)
 
 
 @settings(max_examples=100, phases=PHASES)
