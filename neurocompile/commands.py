@@ -456,8 +456,8 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
     result = make_report(other, dataclasses.replace(activity, correct=None))
     labels = " and --labels" if activity.correct is not None else ""
     result["notes"].append(
-        f"Spikes were counted with {program.profile.name}'s widths; give --input{labels} to count them with "
-        f"{chip.name}'s."
+        f"Spikes were counted with {program.profile.name}'s widths, not this chip's; give --input{labels} to count "
+        "them with these."
     )
     return result
 

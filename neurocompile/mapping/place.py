@@ -133,7 +133,7 @@ def _too_many(pieces: Sequence[Piece], profile: Profile) -> CapacityError:
     if scarce and together[scarce.name] > cores * limits[scarce.name]:
         why = f" ({together[scarce.name]:,} {scarce.noun}, limit {cores * limits[scarce.name]:,})"
     largest = Counter(piece.population for piece in pieces).most_common(_NAMED)
-    listed = ", ".join(f"{population} {count:,}" for population, count in largest)
+    listed = ", ".join(f"{population} ({count:,})" for population, count in largest)
     return CapacityError(
         f"the network has {len(pieces):,} pieces that do not fit {cores:,} core{'s' * (cores > 1)} of {profile.name}, "
         f"even where they share them{why}; most are of {listed}: make these smaller, lower --bits, or choose a chip "

@@ -18,6 +18,9 @@ from neurocompile.reports.compare import (
 )
 from neurocompile.reports.data import Report
 
+#: of a comparison, beside each other
+_MOST_COLUMNS = 6
+
 
 def report_markdown(report: Report) -> str:
     parts = [f"# {plain(summary.title(report))}", plain(summary.subtitle(report)), _list(report["notes"])]
@@ -35,11 +38,14 @@ def comparison_markdown(comparison: Comparison) -> str:
     headings = [column["heading"] for column in comparison["columns"]]
     rows = [(row["label"], *row["shown"]) for row in comparison["rows"] if row["name"] not in HIDDEN]
     rows.append(("on the Pareto front", *standing(comparison)))
+    table = [("", *headings), *rows]
+    if len(headings) > _MOST_COLUMNS:  # each becomes a line
+        table = list(zip(*table, strict=True))
     parts = [
         "# Comparison",
         "per sample",
         _list(notes(comparison)),
-        _table(("", *headings), rows),
+        _table(table[0], table[1:]),
         _list([*refusals(comparison), *gaps(comparison)]),
         "## Pareto front",
         _list(pareto_lines(comparison)),

@@ -83,7 +83,9 @@ def test_accuracy_is_recorded_by_a_run_with_labels(cli: Cli) -> None:
     here, elsewhere = cli("compare", "program", "--profiles", "loihi2", "cmos45-int32", "--json").json["reports"]
     assert here["accuracy"] == ran["accuracy"]
     assert elsewhere["accuracy"] is None  # its widths may give other outputs
-    assert any("give --input and --labels to count them with cmos45-int32's" in note for note in elsewhere["notes"])
+    assert any(
+        "not this chip's; give --input and --labels to count them with these" in note for note in elsewhere["notes"]
+    )
     words = ("--profiles", "loihi2", "cmos45-int32", "--input", "x.npy", "--labels", "y.npy", "--json")
     compared = cli("compare", "program", *words).json
     assert [report["accuracy"] is None for report in compared["reports"]] == [False, False]

@@ -143,7 +143,7 @@ def test_a_network_shares_the_one_core_that_there_is() -> None:
         map_graph(residual(), a_profile(cores=1, limits={"neurons": 321}))
     assert str(refusal.value) == (
         "the network has 4 pieces that do not fit 1 core of loihi2, even where they share them (322 neurons, limit "
-        "321); most are of n1 1, n2 1, n3 1: make these smaller, lower --bits, or choose a chip with more cores"
+        "321); most are of n1 (1), n2 (1), n3 (1): make these smaller, lower --bits, or choose a chip with more cores"
     )
 
 

@@ -69,7 +69,7 @@ def test_too_few_cores_are_refused() -> None:
         map_graph(residual(), a_profile(cores=4, limits={"neurons": 36}))
     assert str(refusal.value) == (
         "the network has 10 pieces that do not fit 4 cores of loihi2, even where they share them (322 neurons, limit "
-        "144); most are of n1 4, n2 4, n3 1: make these smaller, lower --bits, or choose a chip with more cores"
+        "144); most are of n1 (4), n2 (4), n3 (1): make these smaller, lower --bits, or choose a chip with more cores"
     )
 
 

@@ -215,6 +215,15 @@ def test_the_comparison_in_markdown_has_the_numbers_of_the_json() -> None:
     ]
 
 
+def test_many_columns_of_a_comparison_are_lines_in_markdown() -> None:
+    table = compare([{**report_of(chip()), "program": f"net{number}"} for number in range(7)])
+    heading, *lines = tables(comparison_markdown(table))[0]
+    assert heading[:2] == ["", "energy"]
+    assert [line[0] for line in lines] == [column["heading"] for column in table["columns"]]
+    (energy,) = (row for row in table["rows"] if row["name"] == "energy_pj")
+    assert [line[1] for line in lines] == energy["shown"]
+
+
 def test_the_comparison_across_t_in_markdown() -> None:
     text = comparison_markdown(compare([report_of(chip(), 1), report_of(chip(), 2)]))
     (_, (heading, one, two)) = tables(text)
