@@ -53,14 +53,6 @@ def test_a_sending_side_goes_on_in_the_round_after_a_handling(run: Run) -> None:
     assert result.step_time.tolist() == [12, 12, 12, 12]
 
 
-def test_without_a_network_a_message_is_there_in_the_round_in_which_it_is_handed_over(run: Run) -> None:
-    graph = Net(1).add("a", ("code", dense(2, 1))).add("b", ("a", dense(1, 2))).graph
-    profile = chip((1, 1, 2), core={"overlap": True})
-    result = run(graph, placed(graph, profile, a=0, b=1), profile, spikes(graph, a={(0, 0): [0, 1]}))
-    # all in no time: core 1 begins with the first message before the second is made
-    assert of_core(result, 1, "messages_in", "queue_peak", "queue_wait") == (2, 1, 0)
-
-
 def test_a_way_that_takes_no_time_ends_in_the_next_round(run: Run) -> None:
     net = Net(1).add("f", ("code", dense(1, 1)), ("f", BACK, dense(1, 1)))
     net.add("h", ("code", dense(1, 1)))
