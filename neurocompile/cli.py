@@ -17,6 +17,7 @@ import typer
 import typer.core
 
 from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.reports.wording import plain
 
 if TYPE_CHECKING:
     from neurocompile.passes.convert import Conversion
@@ -279,6 +280,10 @@ def report(
     labels: LabelsFile = None,
     limit: Limit = None,
     timing: Timing = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="Program folders, and profiles for this program, that the page of --html compares with it."),
+    ] = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -294,10 +299,8 @@ def report(
         result = commands.report(
             program,
             profile=profile,
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
-            timing=timing,
+            measured=commands.Measured(input_file, labels, limit, timing),
+            beside=beside or [],
             files={"html": html, "csv": csv, "markdown": markdown},
             progress=bars.task,
         )
@@ -313,6 +316,7 @@ def compare(
     input_file: InputFile = None,
     labels: LabelsFile = None,
     limit: Limit = None,
+    timing: Timing = None,
     html: Html = None,
     csv: Csv = None,
     markdown: Markdown = None,
@@ -328,11 +332,9 @@ def compare(
         result = commands.compare(
             programs,
             profiles or [],
-            input_file=input_file,
-            labels_file=labels,
-            limit=limit,
+            measured=commands.Measured(input_file, labels, limit, timing),
             files={"html": html, "csv": csv, "markdown": markdown},
-            progress=bars.task("measuring", "samples"),
+            progress=bars.task,
         )
     _emit(result, as_json, quiet, terminal.show_compare)
 
@@ -558,12 +560,12 @@ def _emit(result: dict[str, Any], as_json: bool, quiet: bool, show: Callable[[di
 def _spread(arguments: Sequence[str]) -> list[str]:
     """``--profiles a b c`` as ``--profiles a --profiles b --profiles c``: an option takes one value here."""
     spread: list[str] = []
-    taking = False
+    taking = ""
     for argument in arguments:
-        if taking and spread[-1] != "--profiles" and not argument.startswith("-"):
-            spread.append("--profiles")
+        if taking and spread[-1] != taking and not argument.startswith("-"):
+            spread.append(taking)
         if argument.startswith("-"):
-            taking = argument == "--profiles"
+            taking = argument if argument in ("--profiles", "--beside") else ""
         spread.append(argument)
     return spread
 
@@ -578,8 +580,7 @@ def print_note(message: str) -> None:
 
 def _one_line(message: str) -> str:
     """Messages quote files and other people's exceptions; none takes a second line or steers the terminal."""
-    line = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return plain(" ".join(line.strip() for line in message.splitlines() if line.strip()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

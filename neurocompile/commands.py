@@ -17,7 +17,7 @@ from neurocompile.backends.base import Progress, Samples
 from neurocompile.backends.cycle.stored import from_file, to_bytes
 from neurocompile.backends.export import find_format
 from neurocompile.costs.activity import Activity
-from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
+from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError, ProfileError
 from neurocompile.hardware import Quantity, differences, json_schema, profile_faults, review
 from neurocompile.hardware.profile import Profile, load_profile, profile_to_dict
 from neurocompile.hardware.target import load_target
@@ -30,9 +30,9 @@ from neurocompile.recording import write_npz
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
 from neurocompile.reports.files import render_comparison, render_report
-from neurocompile.reports.html import to_html
 from neurocompile.reports.tabs.accuracy import accuracy_tab
 from neurocompile.reports.timing import cycle_section, cycle_summary, raster_section, timed_of
+from neurocompile.reports.wording import plain
 from neurocompile.resources import find_profile, list_profiles, list_targets
 from neurocompile.samples import load_labels, load_samples
 from neurocompile.timing import Timing, time_run
@@ -192,42 +192,67 @@ def verify(
     return {**result, "recorded": recorded}
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a report measures a program with: a file of samples (its own calibration samples, where only another is
+    given; its last run, where nothing is), and whether the cycle engine times them, "exact" or "fast"."""
+
+    input_file: Path | None = None
+    labels_file: Path | None = None
+    limit: int | None = None
+    timing: str | None = None
+
+
 def report(
     folder: Path,
     *,
     profile: str | None = None,
-    input_file: Path | None = None,
-    labels_file: Path | None = None,
-    limit: int | None = None,
-    timing: str | None = None,
+    measured: Measured | None = None,
+    beside: Sequence[str] = (),
     files: Mapping[str, Path | None] | None = None,
     progress: Progresses | None = None,
 ) -> dict[str, Any]:
-    """The report of a program on its own or another profile. ``timing``: the cycle engine times the samples, "exact" or
-    "fast". ``files``: where to write it as "html", "csv" and "markdown", all of them or none."""
+    """The report of a program on its own or another profile. ``files``: where to write it as "html", "csv" and
+    "markdown", all of them or none. ``beside``: program folders, and profiles for this program, that the page compares
+    with it."""
     wanted = _wanted(files)
+    if beside and "html" not in wanted:
+        raise InputError(f"--beside {beside[0]} is for the page; give --html FILE, or use `neurocompile compare`")
     program = Program.load(folder)
     chip = program.profile if profile is None else load_profile(profile)
-    if timing is None:
-        measuring = (progress or _no_progress)("measuring", "samples")
-        work = _work(folder, program, input_file, labels_file, limit, measuring)
-        result = report_elsewhere(program, work, chip, measuring)
-    else:
-        result = _timed_report(program, chip, _samples(program, input_file, labels_file, limit), timing, progress)
+    measured = measured or Measured()
+    (result,), errors = _columns(folder, program, [chip], measured, progress)
+    if errors:
+        raise errors[0]
     result["drift"] = _drift(folder)
-    write_all({path: render_report(form, result) for form, path in wanted.items()})
+    others = _beside(beside, folder, program, measured, progress)
+    write_all({path: render_report(form, result, others) for form, path in wanted.items()})
     return result
+
+
+def _beside(
+    names: Sequence[str], folder: Path, program: Program, measured: Measured, progress: Progresses | None
+) -> list[Report]:
+    """Other programs on their own chips, and ``program`` on other profiles; what a chip cannot hold says why."""
+    others = []
+    for name in names:
+        if Path(name).is_dir():
+            columns, errors = _columns(Path(name), Program.load(Path(name)), [], measured, progress)
+        else:
+            columns, errors = _columns(folder, program, [load_profile(name)], measured, progress)
+        if errors and not isinstance(errors[0], CapacityError | GraphError):
+            raise errors[0]
+        others += columns
+    return others
 
 
 def compare(
     folders: list[Path],
     profiles: list[str],
     *,
-    input_file: Path | None = None,
-    labels_file: Path | None = None,
-    limit: int | None = None,
+    measured: Measured | None = None,
     files: Mapping[str, Path | None] | None = None,
-    progress: Progress | None = None,
+    progress: Progresses | None = None,
 ) -> dict[str, Any]:
     """Every program on every profile (its own, where none is given), also as ``files`` like those of ``report``.
 
@@ -240,7 +265,7 @@ def compare(
     reports: list[Report] = []
     failures: list[NeurocompileError] = []
     for folder, program in zip(folders, programs, strict=True):
-        columns, errors = _columns(folder, program, chips, input_file, labels_file, limit, progress)
+        columns, errors = _columns(folder, program, chips, measured or Measured(), progress, without_times=True)
         reports += [{**column, "folder": str(folder)} for column in columns]
         failures += errors
     if len(failures) == len(reports) and not any(isinstance(error, CapacityError | GraphError) for error in failures):
@@ -254,18 +279,27 @@ def _columns(
     folder: Path,
     program: Program,
     chips: Sequence[Profile],
-    input_file: Path | None,
-    labels_file: Path | None,
-    limit: int | None,
-    progress: Progress | None,
+    measured: Measured,
+    progress: Progresses | None,
+    *,
+    without_times: bool = False,
 ) -> tuple[list[Report], list[NeurocompileError]]:
-    """One program's reports, and the errors of those that are refusals."""
+    """One program's reports, and the errors of those that are refusals. ``without_times``: chips whose times are
+    unknown are not timed, and nothing is refused for that."""
     reports, errors = [], []
     work: Work | None = None
+    measuring = (progress or _no_progress)("measuring", "samples")
     for chip in chips or [program.profile]:
         try:
-            work = work or _work(folder, program, input_file, labels_file, limit, progress)
-            reports.append(report_elsewhere(program, work, chip, progress))
+            if measured.timing is not None:
+                try:
+                    reports.append(_timed_report(program, chip, measured, progress))
+                    continue
+                except ProfileError:
+                    if not without_times:
+                        raise
+            work = work or _work(folder, program, measured, measuring)
+            reports.append(report_elsewhere(program, work, chip, measuring))
         except NeurocompileError as error:
             reports.append(side_by_side.refused(program.name, chip.name, error, program.integer.timesteps))
             errors.append(error)
@@ -368,17 +402,12 @@ def make_report(program: Program, activity: Activity, timed: Timing | None = Non
     }
 
 
-def _timed_report(
-    program: Program,
-    chip: Profile,
-    data: tuple[Samples, Array | None, str],
-    timing: str,
-    progress: Progresses | None,
-) -> Report:
+def _timed_report(program: Program, chip: Profile, measured: Measured, progress: Progresses | None) -> Report:
     """The report of a run that the cycle engine times here and now."""
-    samples, labels, name = data
+    assert measured.timing is not None
+    samples, labels, name = _samples(program, measured.input_file, measured.labels_file, measured.limit)
     other = program if chip == program.profile else driver.retarget(program, chip)
-    ran, timed = time_run(other, samples, labels=labels, timing=timing, data=name, progress=progress)
+    ran, timed = time_run(other, samples, labels=labels, timing=measured.timing, data=name, progress=progress)
     return make_report(other, ran.activity, timed)
 
 
@@ -440,7 +469,7 @@ def write_report(folder: Path, program: Program, activity: Activity, timed: Timi
         fresh = Path(scratch)
         activity.save(fresh)
         (fresh / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        (fresh / "report.html").write_text(to_html(result), encoding="utf-8")
+        (fresh / "report.html").write_bytes(render_report("html", result))
         if timed is None:
             (folder / _CYCLE).unlink(missing_ok=True)
         else:
@@ -495,7 +524,7 @@ def _samples(
         return few, None, f"{len(few)} calibration samples"
     samples = _load_for(program.integer, input_file, limit)
     labels = None if labels_file is None else load_labels(labels_file, len(samples))
-    return samples, labels, f"{len(samples)} samples of {input_file.resolve().name}"
+    return samples, labels, f"{len(samples)} samples of {plain(input_file.resolve().name)}"
 
 
 def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Samples:
@@ -508,23 +537,15 @@ def _load_for(graph: Graph, path: Path, limit: int | None = None) -> Samples:
     return samples
 
 
-def _work(
-    folder: Path,
-    program: Program,
-    input_file: Path | None,
-    labels_file: Path | None,
-    limit: int | None,
-    progress: Progress | None,
-) -> Work:
-    """What the program does with ``input_file`` (with its calibration samples, where only ``limit`` is given), or what
-    it did in its last run, where neither is given."""
-    if input_file is None and limit is None and labels_file is None:
+def _work(folder: Path, program: Program, measured: Measured, progress: Progress | None) -> Work:
+    """What the program does with the samples, or did in its last run."""
+    if measured == Measured():
         if not (folder / "activity.json").is_file():
             raise InputError(f"{folder}: no run is recorded, and energy depends on spikes; give --input FILE.npy")
         activity = Activity.load(folder)
         activity.check(program.integer)
         return Work(activity, timed=_timing(folder, program, activity))
-    samples, labels, data = _samples(program, input_file, labels_file, limit)
+    samples, labels, data = _samples(program, measured.input_file, measured.labels_file, measured.limit)
     ran = driver.run(program, samples, labels=labels, data=data, per_sample=True, progress=progress)
     return Work(ran.activity, samples, labels)
 

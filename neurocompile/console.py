@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from neurocompile.reports.wording import plain
 
 #: a bar appears for work that goes on for longer than this
 _PATIENCE_S = 1.0
@@ -28,6 +31,12 @@ _PATIENCE_S = 1.0
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise  # the BrokenPipeError that rich is handling: the command line knows what to do
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Texts from files steer no terminal: what cannot be printed stands as its escape."""
+        for segment in super().render(renderable, options):
+            text = "\n".join(map(plain, segment.text.split("\n")))
+            yield segment if segment.control or text == segment.text else Segment(text, segment.style)
 
 
 stdout = _Console(highlight=False)

@@ -215,7 +215,15 @@ def pass_names(options: Options) -> list[str]:
 
 
 def numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numerics:
-    """The widths that a profile offers, for the chosen weights and analog input."""
+    """The widths that a profile offers, for the chosen weights and analog input; ProfileError where they are beyond the
+    compiler's."""
+    try:
+        return _numerics_of(profile, weight_bits, payload_bits)
+    except InputError as error:
+        raise ProfileError(f"{profile.name}: numerics: {error}") from error
+
+
+def _numerics_of(profile: Profile, weight_bits: int, payload_bits: int) -> Numerics:
     chip = profile.numerics
     return Numerics(
         weight_bits=weight_bits,

@@ -42,7 +42,9 @@ from neurocompile.passes.scales import PERCENTILE, Quantizer, QuantizerChoices, 
 from neurocompile.reports.conversion import ConversionLoss
 
 FORMAT = "neurocompile.program"
-VERSION = 1
+VERSION = 2
+#: the first has profiles of fewer keys, and is otherwise the same
+_READABLE = (1, VERSION)
 _JSON, _TENSORS = "program.json", "tensors.safetensors"
 _LARGEST_JSON_BYTES = 1 << 28
 _LONGEST_NAME_BYTES = 200
@@ -240,11 +242,13 @@ class Program:
             raise InputError(
                 f"{folder / _JSON}: its format is {document.get('format')!r}, not {FORMAT}; build it again"
             )
-        if document.get("version") != VERSION:
+        version = document.get("version")
+        if type(version) is not int or version not in _READABLE:
             raise InputError(
-                f"{folder}: format version {document.get('version')!r}, this neurocompile reads version {VERSION}; "
+                f"{folder}: format version {version!r:.60}, this neurocompile reads {_READABLE[0]} to {VERSION}; "
                 "upgrade neurocompile or build the program again"
             )
+        document["version"] = VERSION
         tensors = _read_tensors(folder)
         try:
             _complete(document)

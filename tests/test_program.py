@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from neurocompile.backends.functional import FunctionalBackend
 from neurocompile.driver import compile_graph, retarget
 from neurocompile.errors import CapacityError, GraphError, InputError, NeurocompileError
-from neurocompile.hardware.profile import Core
+from neurocompile.hardware.profile import Core, profile_to_dict
 from neurocompile.hardware.target import load_target
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
@@ -201,15 +201,27 @@ def test_a_folder_from_before_profiles_said_how_a_core_works(program: Program, t
     program.save(tmp_path / "p")
     path = tmp_path / "p/program.json"
     document = json.loads(path.read_text())
+    document["version"] = 1
+    document["profile"] = profile_to_dict(program.profile)  # which the first version wrote in full
     for name in ("core", "banks", "host", "tick_ns", "core_power_mw"):
-        document["profile"].pop(name, None)
-    document["profile"]["events"].pop("axon_out", None)
+        del document["profile"][name]
+    for section, name in (("events", "axon_out"), ("noc", "link_time_ns"), ("limits", "kinds")):
+        del document["profile"][section][name]
     path.write_text(json.dumps(document))
     loaded = Program.load(tmp_path / "p")
     assert loaded.profile.core == Core()
     assert loaded.mapped.hash == program.mapped.hash
     loaded.save(tmp_path / "again")
-    assert json.loads((tmp_path / "again/program.json").read_text()) == document
+    assert json.loads((tmp_path / "again/program.json").read_text()) == {**document, "version": 2}
+
+
+@pytest.mark.parametrize("version", [0, 3, True, "2", None])
+def test_other_versions_are_refused_by_name(program: Program, tmp_path: Path, version: object) -> None:
+    program.save(tmp_path / "p")
+    path = tmp_path / "p/program.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
+    with pytest.raises(InputError, match=f"p: format version {version!r}, this neurocompile reads 1 to 2; upgrade"):
+        Program.load(tmp_path / "p")
 
 
 def looped(steps: int = 1) -> Graph:

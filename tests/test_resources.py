@@ -37,7 +37,7 @@ def test_unknown_name_tells_the_nearest_and_all() -> None:
 
 
 def test_name_unlike_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ProfileError, match="choose from loihi1-sim, loihi2-sim, reference"):
+    with pytest.raises(ProfileError, match="choose from loihi1-sanafe, loihi1-sim, loihi2-sim, reference"):
         resources.find_target("zzz")
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "neurocompile")
     with pytest.raises(ProfileError, match="none shipped"):

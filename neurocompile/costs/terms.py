@@ -36,13 +36,16 @@ Kind = Literal["events", "bits"]
 @dataclass(frozen=True)
 class Term:
     """``number`` (see ``Counters.flat``) grows on slice ``place`` by ``each`` with every event of the sender's neurons
-    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum."""
+    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum.
+
+    ``in_bank``: these are operations that a bank has a number of its own for, by which they are paid."""
 
     place: CoreSlice
     number: str
     each: Array
     box: synapses.Box | None = None
     every_step: bool = False
+    in_bank: bool = False
 
 
 def reads(content: Content, level: str) -> str:
@@ -126,11 +129,14 @@ class Wiring:
             yield Term(each, "spikes", np.ones_like(copies[box]), each.box)
             yield Term(each, "messages_out", copies[box], each.box)
 
-    def of_biases(self) -> Iterator[Term]:
-        """What each step of a sample causes where the host sends biases: a message to each core, no words."""
+    def of_biases(self, name: str | None = None) -> Iterator[Term]:
+        """What each step of a sample causes where the host sends biases (all, or those of one population): a message to
+        each core, no words."""
         if self.profile.core.biases == "held":
             return
         for population in self.populations.values():
+            if name not in (None, population.name):
+                continue
             driven = biases(population).reshape(population.shape) != 0
             bank = main_bank(self.graph, population, self.profile)
             reached: set[int] = set()
@@ -143,7 +149,7 @@ class Wiring:
                 if self.profile.core.fetch == "row":
                     assert self.profile.limits.neurons is not None
                     operations = first * self.profile.limits.neurons.count
-                yield Term(each, "synaptic_ops", np.array(operations))
+                yield Term(each, "synaptic_ops", np.array(operations), in_bank=bank is not None)
                 if bank is not None:
                     yield Term(each, f"bank_messages:{bank.name}", np.array(1))
                     yield Term(each, f"bank_ops:{bank.name}", np.array(operations))
@@ -170,7 +176,7 @@ class Wiring:
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
         words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
         graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
-        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations)
+        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations, in_bank=bank is not None)
         if bank is not None:
             yield Term(each, f"{'bank_graded_ops' if graded else 'bank_ops'}:{bank.name}", operations)
         yield Term(each, reads("synapses", level.name if level else ""), words)

@@ -59,19 +59,24 @@ def review(profile: Profile) -> Review:
         energy.append("static_power_mw")
     if any(power and power.value for power in (profile.static_power_mw, profile.core_power_mw)):
         energy += latency  # power times time
-    engine = [] if in_cycles(profile) else _unknown_times(profile, ("events", "banks", "noc", "host"))
+    engine = _unknown_times(profile, ("events", "banks", "noc", "host"), cycles=in_cycles(profile))
     return Review(
         {basis: counted[basis] for basis in BASES if basis in counted},
         {need: tuple(dict.fromkeys(keys)) for need, keys in zip(NEEDS, (energy, latency, engine), strict=True)},
     )
 
 
-def _unknown_times(profile: Profile, sections: tuple[str, ...]) -> list[str]:
-    return [
-        f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz"
-        for key, cost in costs(profile)
-        if key.split(".")[0] in sections and profile.time_of(cost) is None
-    ]
+def _unknown_times(profile: Profile, sections: tuple[str, ...], *, cycles: bool = False) -> list[str]:
+    """``cycles``: they are wanted in cycles, and no frequency."""
+    unknown = []
+    for key, cost in costs(profile):
+        if key.split(".")[0] not in sections:
+            continue
+        if cycles and cost.cycles is None:
+            unknown.append(f"{key}.cycles")
+        elif not cycles and profile.time_of(cost) is None:
+            unknown.append(f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz")
+    return unknown
 
 
 def costs(profile: Profile) -> Iterator[tuple[str, Cost]]:

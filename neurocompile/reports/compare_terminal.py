@@ -23,6 +23,7 @@ from neurocompile.reports.compare import (
     saved_lines,
     standing,
 )
+from neurocompile.reports.tables import Dealt
 from neurocompile.reports.wording import duration, energy
 
 _LABEL_WIDTH, _COLUMN_WIDTH = 26, 14
@@ -41,7 +42,7 @@ def render(comparison: Comparison) -> Group:
     parts += [Text(), _chart(comparison, "latency_ns", "latency", duration)]
     parts += [Text(), *map(Text, pareto_lines(comparison))]
     for family in comparison["across_timesteps"]:
-        parts += [Text(), _across(family)]
+        parts += [Text(), _Across(family)]
     parts += [Text(line) for line in saved_lines(comparison)]
     return Group(*parts)
 
@@ -109,25 +110,45 @@ def _chart(comparison: Comparison, name: str, title: str, show: Callable[[float 
     return Chart(title, items, show)
 
 
-def _across(family: dict[str, Any]) -> RenderableType:
-    """Numbers and bars of one network at several T."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("T", justify="right")
-    several = len(set(family["programs"])) > 1
-    if several:
-        table.add_column("program", overflow="fold")
-    for row in family["rows"]:
-        table.add_column(row["label"], justify="right", overflow="fold")
-        if row["name"] != "accuracy":
-            table.add_column("", no_wrap=True)
-    for place, steps in enumerate(family["timesteps"]):
-        cells: list[RenderableType] = [Text(family["programs"][place])] if several else []
-        for row in family["rows"]:
-            cells.append(Text(row["shown"][place]))
-            if row["name"] != "accuracy":
-                cells.append(_Bar(row, place))
-        table.add_row(str(steps), *cells)
-    return Group(Text(f"one network at several T, on {family['profile']}", style="bold"), table)
+class _Across:
+    """Numbers of one network at several T, with bars where there is room for them."""
+
+    def __init__(self, family: dict[str, Any]) -> None:
+        self._family = family
+        columns, cells = ["T", "program"], [[str(steps) for steps in family["timesteps"]], family["programs"]]
+        if len(set(family["programs"])) == 1:
+            del columns[1], cells[1]
+        self._words = len(columns) - 1
+        self._columns = [*columns, *(row["label"] for row in family["rows"])]
+        self._rows = list(zip(*cells, *(row["shown"] for row in family["rows"]), strict=True))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(f"one network at several T, on {self._family['profile']}", style="bold")
+        barred = self._barred()
+        if console.measure(barred, options=options.update(max_width=1 << 16)).maximum <= options.max_width:
+            yield barred
+        else:
+            yield Dealt(self._columns, self._rows, words=1 + self._words)
+
+    def _barred(self) -> Table:
+        table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        for place, column in enumerate(self._columns):
+            width = max(map(len, (*column.split(), *(row[place] for row in self._rows))))
+            table.add_column(Text(column), justify="left" if 0 < place <= self._words else "right", width=width)
+            if place > self._words and self._row(place)["name"] != "accuracy":
+                table.add_column("")
+        for number, texts in enumerate(self._rows):
+            cells: list[RenderableType] = []
+            for place, text in enumerate(texts):
+                cells.append(Text(text))
+                if place > self._words and self._row(place)["name"] != "accuracy":
+                    cells.append(_Bar(self._row(place), number))
+            table.add_row(*cells)
+        return table
+
+    def _row(self, place: int) -> dict[str, Any]:
+        row: dict[str, Any] = self._family["rows"][place - self._words - 1]
+        return row
 
 
 class _Bar:

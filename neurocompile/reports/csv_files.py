@@ -9,6 +9,7 @@ from typing import Any
 
 from neurocompile.reports.compare import Comparison, standing
 from neurocompile.reports.data import Report
+from neurocompile.reports.timing import LISTED, evenly
 
 Line = tuple[str, str, str, float | int | None, str]
 
@@ -76,9 +77,10 @@ def report_lines(report: Report) -> Iterator[Line]:
         yield from _lines("utilisation", name, share)
     if samples:
         for quantity, statistics in samples.items():
-            yield from _lines("samples", "", {quantity: _without(statistics, "values")})
+            yield from _lines("samples", "", {quantity: statistics and _without(statistics, "values")})
+        listed = evenly(activity["samples"], LISTED).tolist()
         for quantity, statistics in samples.items():
-            for number, value in enumerate(statistics["values"]):
+            for number, value in zip(listed, statistics["values"], strict=True) if statistics else ():
                 yield "sample", str(number), quantity, value, ""
     if cycle:
         yield from _cycle(cycle)
@@ -102,7 +104,7 @@ def _cycle(cycle: Report) -> Iterator[Line]:
         yield from _lines("link", f"{link['from']} to {link['to']}", _timed(_without(link, "from", "to"), unit))
     for number, value in zip(cycle["step"]["shown"], cycle["step"]["values"], strict=True):
         yield "step", str(number), f"length_{unit}", value, ""
-    for number, value in enumerate(cycle["latency"]["values"]):
+    for number, value in zip(evenly(cycle["samples"], LISTED).tolist(), cycle["latency"]["values"], strict=True):
         yield "latency", str(number), f"latency_{unit}", value, ""
     for number, text in enumerate(cycle["notes"]):
         yield "cycle engine notes", str(number), "text", None, text

@@ -97,16 +97,17 @@ def _basis_rows(report: Report) -> Rows:
 
 def _sample_rows(report: Report) -> Rows:
     """The spread over samples, and energy times latency: its mean over samples, or that of the means."""
-    samples, product, latency = report.get("samples"), report["energy_delay_pj_ns"], report["latency_ns"]
-    if samples:
-        rows = [("  over samples", spread(samples["energy_pj"], energy))]
-        if samples["energy_delay_pj_ns"]:
-            rows.append(("energy × latency", spread(samples["energy_delay_pj_ns"], energy_delay)))
-        return rows
-    if product is not None:
-        return [("energy × latency", energy_delay(product))]
-    known = f" (at least {energy_delay(report['known_energy_pj'] * latency)})" if latency is not None else ""
-    return [("energy × latency", f"{incomplete(report['missing'])}{known}")]
+    samples, product, latency = report.get("samples") or {}, report["energy_delay_pj_ns"], report["latency_ns"]
+    energies, products = samples.get("energy_pj"), samples.get("energy_delay_pj_ns")
+    rows = [("  over samples", spread(energies, energy))] if energies else []
+    if products:
+        told = spread(products, energy_delay)
+    elif product is not None:
+        told = energy_delay(product)
+    else:
+        known = f" (at least {energy_delay(report['known_energy_pj'] * latency)})" if latency is not None else ""
+        told = f"{incomplete(report['missing'])}{known}"
+    return [*rows, ("energy × latency", told)]
 
 
 def _time_rows(report: Report) -> Rows:

@@ -126,7 +126,15 @@ def raster_section(graph: Graph, events: Map[str, Array], sample: int = 0) -> di
         steps, places = np.nonzero(values[:, neurons])
         kept = evenly(len(steps), RASTER_SPIKES)
         spikes = np.stack([steps[kept], neurons[places[kept]]], axis=1)
-        populations.append({"name": name, "neurons": values.shape[1], "shown": len(neurons), "spikes": spikes.tolist()})
+        populations.append(
+            {
+                "name": name,
+                "neurons": values.shape[1],
+                "shown": len(neurons),
+                "total": int(np.count_nonzero(values)),
+                "spikes": spikes.tolist(),
+            }
+        )
     return {"sample": sample, "steps": graph.timesteps, "populations": populations}
 
 

@@ -57,6 +57,8 @@ def percent(share: float | None) -> str:
 
 def plain(text: str) -> str:
     """A text from outside on one line, which steers no terminal: what cannot be printed stands as its escape."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +50,8 @@ def test_states_are_those_of_the_interpreter(data: st.DataObject) -> None:
     stateful = [each for each in populations(graph) if graph.timesteps > 1 and not isinstance(each.soma, Threshold)]
     depth = len(populations(graph)) + 1
     phases = {each.name: index for index, each in enumerate(populations(graph))} | {"": depth}
-    awake, leftover = awake_states(graph, trace.events, phases)
+    with mock.patch("neurocompile.backends.functional.states._BATCH_NEURONS", data.draw(st.sampled_from((1, 1 << 22)))):
+        awake, leftover = awake_states(graph, trace.events, phases)
     assert awake.keys() == leftover.keys() == {each.name for each in stateful}
     for each in stateful:
         during, after = states(graph, each, trace, depth - phases[each.name])

@@ -22,7 +22,7 @@ def test_a_run_is_timed_and_its_report_knows(cli: Cli, place: Path) -> None:
     for key in ("samples", "accuracy", "spikes", "spike_hash", "output_hash"):
         assert ran[key] == plain[key]  # times change no result
     assert "cycle" not in plain
-    cli(*CYCLE)
+    assert cli(*CYCLE).status == 0
     report = cli("report", "program", "--json").json
     cycle = report["cycle"]
     assert (cycle["timing"], cycle["unit"], cycle["samples"]) == ("exact", "ns", 6)
@@ -36,7 +36,7 @@ def test_a_run_is_timed_and_its_report_knows(cli: Cli, place: Path) -> None:
 
 
 def test_messages_are_received_and_every_core_accounts_for_the_whole_run(cli: Cli) -> None:
-    cli(*CYCLE)
+    assert cli(*CYCLE).status == 0
     cycle = cli("report", "program", "--json").json["cycle"]
     sent = sum(core["messages_out"] for core in cycle["cores"])
     assert 0 < sent <= sum(core["messages_in"] for core in cycle["cores"])  # the rest comes from off the chip
@@ -54,7 +54,7 @@ def test_the_summary_has_times(cli: Cli) -> None:
 
 
 def test_a_run_without_times_puts_an_older_one_away(cli: Cli, place: Path) -> None:
-    cli(*CYCLE)
+    assert cli(*CYCLE).status == 0
     assert (place / "program" / "cycle.safetensors").is_file()
     cli("run", "program", "--input", "x.npy")
     assert not (place / "program" / "cycle.safetensors").exists()
@@ -62,7 +62,7 @@ def test_a_run_without_times_puts_an_older_one_away(cli: Cli, place: Path) -> No
 
 
 def test_times_of_another_run_do_not_count(cli: Cli, place: Path) -> None:
-    cli(*CYCLE)
+    assert cli(*CYCLE).status == 0
     times = (place / "program" / "cycle.safetensors").read_bytes()
     cli("run", "program", "--input", "x.npy", "--limit", "3")
     (place / "program" / "cycle.safetensors").write_bytes(times)
@@ -77,6 +77,27 @@ def test_a_report_times_samples_itself_on_any_profile(cli: Cli, place: Path) -> 
     assert exact["cycle"]["fast_total"] == fast["cycle"]["total"]
     assert fast["cycle"]["difference"] is None
     assert exact["cycle"]["difference"] == pytest.approx(exact["cycle"]["total"] / exact["cycle"]["fast_total"])
+
+
+def test_the_page_has_other_chips_and_programs_beside_it(cli: Cli, place: Path) -> None:
+    words = ("report", "program", "--input", "x.npy", "--html", "r.html", "--beside")
+    assert cli(*words, "cmos45-int32", "odin", "program", "-q").status == 0
+    page = (place / "r.html").read_text()
+    assert 'id="compare"' in page
+    assert page.count("tiny on cmos45-int32, T = 3") > 1
+    assert "tiny on odin" in page  # which cannot hold it, and says why
+    cli(*words, "nothing-like-it").refused("nothing-like-it")
+    cli("report", "program", "--beside", "odin").refused("--beside odin is for the page; give --html FILE")
+
+
+def test_a_comparison_times_what_has_times(cli: Cli) -> None:
+    words = ("compare", "program", "--input", "x.npy", "--timing", "fast", "--json", "--profiles")
+    timed, untimed = cli(*words, "loihi2", "cmos45-int32").json["reports"]
+    assert timed["cycle"]["timing"] == "fast"
+    assert timed["latency_ns"] == pytest.approx(timed["cycle"]["latency"]["mean"])
+    assert untimed["cycle"] is None
+    assert untimed["counters"]["spikes"] == timed["counters"]["spikes"]
+    assert "error" not in untimed
 
 
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -101,12 +122,14 @@ def test_a_profile_without_times(cli: Cli, place: Path) -> None:
 
 def test_more_than_memory_holds(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurocompile.timing.MOST_BYTES", 1000)
-    cli(*CYCLE).refused("6 samples of 432 events each", "give --limit 2 or less")
+    cli(*CYCLE).refused("6 samples of 432 bytes each", "give --limit 2 or less")
+    monkeypatch.setattr("neurocompile.timing.MOST_BYTES", 400)
+    cli(*CYCLE).refused("(400); build it with fewer time steps")
 
 
 @pytest.mark.parametrize("damage", ["half", "text", "other arrays"])
 def test_damaged_times_are_refused(cli: Cli, place: Path, damage: str) -> None:
-    cli(*CYCLE)
+    assert cli(*CYCLE).status == 0
     path = place / "program" / "cycle.safetensors"
     whole = path.read_bytes()
     broken = {"half": whole[: len(whole) // 2], "text": b"nothing", "other arrays": save({"visits": np.zeros(3)})}

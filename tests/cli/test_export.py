@@ -73,7 +73,7 @@ def test_refusals(cli: Cli, place: Path) -> None:
 
 def test_what_cannot_be_written_leaves_nothing(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "x.yaml").write_text("mine")
-    monkeypatch.setattr("neurocompile.backends.export.sanafe.MOST_SYNAPSES", 5)
+    monkeypatch.setattr("neurocompile.backends.export.sanafe_limits.MOST_SYNAPSES", 5)
     words = ("export", "program", "--format", "sanafe", "--out", "x.yaml", "--force")
     cli(*words).refused("synapses", "limit 5", "export a smaller network")
 

@@ -226,13 +226,13 @@ def test_narrow_terminal_and_plain_encoding(place: Path) -> None:
         result = subprocess.run(
             [sys.executable, "-m", "neurocompile", *command],
             capture_output=True, text=True, check=True, cwd=place, timeout=60,
-            env={"COLUMNS": "60", "PYTHONIOENCODING": "utf-8", "PATH": ""},
+            env={**os.environ, "COLUMNS": "60", "PYTHONIOENCODING": "utf-8"},
         )  # fmt: skip
         assert max(map(len, result.stdout.splitlines())) <= 60
     result = subprocess.run(
         [sys.executable, "-m", "neurocompile", "report", "program"],
         capture_output=True, text=True, check=True, cwd=place, timeout=60,
-        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert result.stderr == ""
 

@@ -356,7 +356,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "program.json is not text": (_write("program.json", b"\xff\xfe\0x"), ("is not JSON",)),
     "tensors are cut": (_halve("tensors.safetensors"), ("is damaged",)),
     "tensors are empty": (_write("tensors.safetensors", b""), ("is damaged",)),
-    "newer": (_edit(version=2), ("format version 2", "reads version 1", "upgrade")),
+    "newer": (_edit(version=3), ("format version 3", "reads 1 to 2", "upgrade")),
     "another format": (_edit(format="x"), ("its format is 'x'",)),
     "another hash": (_edit(hashes={"trained": "0", "integer": "0"}), ("not what its hash says",)),
     "other phases": (_edit(phases={}), ("'phases' is not what the build wrote",)),

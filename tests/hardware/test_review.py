@@ -102,6 +102,12 @@ def test_a_chip_without_frequency_can_still_be_timed_in_cycles() -> None:
     assert review(ticking).wanted["cycle_engine"] == ("clock.frequency_mhz",)
 
 
+def test_an_event_of_unknown_cycles_is_not_one_of_none() -> None:
+    odin = changed("odin", events__axon_in__cycles=None)
+    assert in_cycles(odin)
+    assert review(odin).wanted["cycle_engine"] == ("events.axon_in.cycles",)
+
+
 def test_which_shipped_profiles_count_cycles() -> None:
     assert {name for name in list_profiles() if in_cycles(load_profile(name))} == {"odin", "xylo-a2"}
 

@@ -27,8 +27,10 @@ def spread(values: list[float]) -> Report:
 
 def full() -> Report:
     """Two cores on two tiles, four samples of two steps."""
+    report = estimated()
     return {
-        **estimated(),
+        **report,
+        "activity": {**report["activity"], "samples": 4},
         "energy_by_basis_pj": {"measured": 150.25, "assumed": 42.0},
         "accuracy": 0.875,
         "samples": {
@@ -39,8 +41,8 @@ def full() -> Report:
             "sample": 1,
             "steps": 2,
             "populations": [
-                {"name": "hidden", "neurons": 3, "shown": 3, "spikes": [[1, 0], [1, 2]]},
-                {"name": "quiet", "neurons": 40, "shown": 5, "spikes": []},
+                {"name": "hidden", "neurons": 3, "shown": 3, "total": 2, "spikes": [[1, 0], [1, 2]]},
+                {"name": "quiet", "neurons": 40, "shown": 5, "total": 1, "spikes": []},
             ],
         },
         "drift": drift(),
@@ -168,7 +170,7 @@ def large(cores: int = 300, steps: int = 2000, window: int = 24, spikes: int = 6
     run["latency"] = spread([chance.gauss(48_000, 1500) for _ in range(2000)])
     shown = 200
     raster = {"sample": 0, "steps": 20, "populations": [
-        {"name": name, "neurons": 65_536, "shown": shown,
+        {"name": name, "neurons": 65_536, "shown": shown, "total": spikes // 16,
          "spikes": sorted([chance.randrange(20), chance.randrange(shown) * 65_535 // 199] for _ in range(spikes // 16))}
         for name in names
     ]}  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 TABS = ["summary", "layers", "energy", "latency", "chip", "timeline", "spikes", "accuracy", "compare"]
 
 #: ratio of contrast (WCAG 2) of every text that is shown, with what it says; SVG texts lie on a heat cell or the page
-CONTRASTS = """() => {
+CONTRASTS = """(chosen) => {
   const context = Object.assign(document.createElement("canvas"), {width: 1, height: 1})
     .getContext("2d", {willReadFrequently: true});
   const rgba = (colour) => {
@@ -42,7 +45,7 @@ CONTRASTS = """() => {
     return "white";
   };
   const found = [];
-  for (const element of document.querySelectorAll("body *")) {
+  for (const element of document.querySelectorAll(chosen)) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     if (!own || element.matches("title, script, style") || !element.getClientRects().length) continue;
     const style = getComputedStyle(element), svg = element.namespaceURI.includes("svg");
@@ -175,18 +178,45 @@ def test_figures_to_explore(browser: Any, file: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(browser: Any, file: Path, scheme: str) -> None:
     """A ratio of 4.5 at least, in the scheme of the system and in the one that the button chooses."""
-    opened = Opened(browser, file, color_scheme=scheme)
+    # with motion, a colour may be seen on its way from one to the next
+    opened = Opened(browser, file, color_scheme=scheme, reduced_motion="reduce")
     grounds = []
     for _ in range(2):
         grounds.append(opened.page.evaluate("getComputedStyle(document.body).backgroundColor"))
         for name in TABS:
             opened.page.click(f"#tab-{name}")
-            found = opened.page.evaluate(CONTRASTS)
+            found = opened.page.evaluate(CONTRASTS, "body *")
             assert len(found) > 15
             assert [each for each in found if each[0] < 4.5] == [], name
         opened.page.click("#scheme")
     light = [sum(map(int, ground[4:-1].split(","))) > 600 for ground in grounds]
     assert light == ([True, False] if scheme == "light" else [False, True])
+    opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_under_the_pointer_and_in_focus(browser: Any, file: Path, scheme: str) -> None:
+    opened = Opened(browser, file, color_scheme=scheme)
+    page = opened.page
+    assert page.evaluate("document.getAnimations().length") == 0
+    for name in ("layers", "energy", "spikes"):
+        page.click(f"#tab-{name}")
+        for query in (
+            "#tab-summary",
+            "#scheme",
+            *(f"#{name} {each}" for each in ("thead button", "tbody tr", "summary", ".explore")),
+        ):
+            if not page.locator(query).first.is_visible():
+                continue
+            page.locator(query).first.hover()
+            hovered = page.evaluate(CONTRASTS, f"{query}:hover, {query}:hover *")
+            page.locator(query).first.focus()
+            focused = page.evaluate(CONTRASTS, f"{query}:focus")
+            assert hovered
+            assert [each for each in (*hovered, *focused) if each[0] < 4.5] == [], query
+    page.keyboard.press("Tab")
+    line = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert line == "solid"
     opened.close()
 
 
@@ -205,6 +235,60 @@ def test_narrow_and_enlarged(browser: Any, file: Path) -> None:
     opened.page.click("#tab-energy")
     opened.page.wait_for_selector("#energy .wide[tabindex='0']")
     opened.close()
+
+
+def test_long_names_leave_the_page_as_narrow_as_it_is(browser: Any, tmp_path: Path) -> None:
+    path, name = tmp_path / "long.html", "x" * 5000
+    report = json.loads(json.dumps(full()).replace('"hidden"', f'"{name}"').replace('"Every number', f'"{name} number'))
+    path.write_text(to_html(report | {"program": name, "activity": report["activity"] | {"data": name}}))
+    opened = Opened(browser, path, viewport={"width": 360, "height": 700})
+    for tab in TABS:
+        if opened.page.locator(f"#tab-{tab}").count():
+            opened.page.click(f"#tab-{tab}")
+            assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360, tab
+    opened.close()
+
+
+#: all ways in which a page asks for something
+ASKS = """async (address) => {
+  const ask = (tag, more) => document.body.append(Object.assign(document.createElement(tag), more));
+  await fetch(address).catch(() => 0);
+  navigator.sendBeacon(address, "x");
+  for (const tag of ["img", "script", "iframe", "embed", "video"]) ask(tag, {src: address});
+  for (const rel of ["stylesheet", "prefetch", "preload", "icon", "manifest"])
+    ask("link", {rel, href: address, as: "image"});
+  ask("object", {data: address});
+  ask("style", {textContent: `@import "${address}"; body { background: url(${address}) }`});
+  ask("div", {innerHTML: "<img src=x onerror='window.ran = (window.ran ?? 0) + 1'>"});
+  ask("script", {textContent: "window.ran = (window.ran ?? 0) + 1"});
+  ask("iframe", {name: "beside"});
+  const form = Object.assign(document.createElement("form"), {action: address, target: "beside"});
+  document.body.append(form);
+  form.submit();
+  await new Promise((done) => setTimeout(done, 300));
+  return window.ran ?? "nothing";
+}"""
+
+
+def test_the_policy_stops_whatever_a_page_could_ask_for(browser: Any, file: Path, tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+
+    html = file.read_text(encoding="utf-8")
+    free = tmp_path / "free.html"
+    free.write_text(html.replace('http-equiv="Content-Security-Policy"', 'name="no policy"'), encoding="utf-8")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for page_file, ran in ((file, "nothing"), (free, 2)):
+            page = browser.new_page()
+            page.goto(page_file.as_uri())
+            assert page.evaluate(ASKS, f"http://127.0.0.1:{server.server_port}/") == ran
+            assert any(asked) == (page_file == free)  # a connection that asks for nothing is none
+            page.close()
+        server.shutdown()
 
 
 def test_without_scripts_and_in_print_all_is_there(browser: Any, file: Path) -> None:

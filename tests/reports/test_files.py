@@ -94,6 +94,29 @@ def test_an_unknown_number_is_an_empty_field() -> None:
     assert of(report)["network", "", "accuracy"] == ("", "")
 
 
+def test_samples_of_unknown_latency_have_energies_all_the_same() -> None:
+    report = full()
+    report["samples"]["energy_delay_pj_ns"] = None
+    found = of(report)
+    assert found["samples", "", "energy_delay_pj_ns"] == ("", "")
+    assert ("sample", "2", "energy_delay_pj_ns") not in found
+    assert found["sample", "2", "energy_pj"] == ("195.25", "")
+    report["energy_delay_pj_ns"], report["missing"] = None, ["events.synaptic_op.time_ns"]
+    assert "| energy × latency | incomplete: needs events.synaptic" in report_markdown(report).replace("\\_", "_")
+
+
+def test_where_not_all_samples_are_listed_each_has_its_own_number() -> None:
+    report = full()
+    report["activity"]["samples"] = report["cycle"]["samples"] = 3999
+    values = [float(number) for number in range(2000)]
+    report["samples"]["energy_delay_pj_ns"] = None
+    report["samples"]["energy_pj"]["values"] = report["cycle"]["latency"]["values"] = values
+    found = of(report)
+    for section, quantity in (("sample", "energy_pj"), ("latency", "latency_ns")):
+        numbers = [name for which, name, each in found if (which, each) == (section, quantity)]
+        assert (len(numbers), numbers[0], numbers[1], numbers[-1]) == (2000, "0", "2", "3998")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_text_is_a_formula(name: str) -> None:
     report = full()

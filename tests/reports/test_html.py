@@ -254,7 +254,10 @@ def test_every_drawing_has_words_and_numbers(page: ReadPage) -> None:
 
 def test_one_step_and_one_sample_can_be_drawn() -> None:
     report = full()
-    report["raster"] |= {"steps": 1, "populations": [{"name": "a", "neurons": 1, "shown": 1, "spikes": [[0, 0]]}]}
+    report["raster"] |= {
+        "steps": 1,
+        "populations": [{"name": "a", "neurons": 1, "shown": 1, "total": 1, "spikes": [[0, 0]]}],
+    }
     cycle = report["cycle"]
     cycle["step"] |= {"values": [0.0], "shown": [0]}
     cycle["latency"] |= {"values": [168.0], "std": None}

@@ -13,13 +13,14 @@ from neurocompile.backends.cycle.network import Mesh, step
 from neurocompile.backends.cycle.plan import Plan
 from neurocompile.backends.cycle.result import Cores, CycleRun, Links, Timeline, Timing
 from neurocompile.backends.cycle.times import TICKS
+from neurocompile.errors import InputError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array
 from neurocompile.mapping.mapping import Mapping
 
-#: neuron-steps laid out at once
-_CHUNK = 1 << 25
+#: neuron-steps laid out at once, unless a single sample has more
+_CHUNK = 1 << 24
 
 
 def simulate(
@@ -38,10 +39,17 @@ def simulate(
 
     ``events``: what each encoder and each spiking soma sends, (N, T, *shape), in the network's own time.
     ``awake``: bool (N, T, *shape) for each soma with state, whether its state was other than zero before the update;
-    wanted where the profile's ``core.active`` is "state". ``leftover``: the same for the steps after its last sample,
-    bool (at most D - phase, *shape). ``shown``: the sample of the timeline. ProfileError where a time that is wanted is
-    null, InputError where events do not fit the graph.
+    wanted where the profile's ``core.active`` is "state", and not looked at elsewhere. ``leftover``: the same for the
+    steps after its last sample, bool (at most D - phase, *shape). ``shown``: the sample of the timeline. ProfileError
+    where a time that is wanted is null, InputError where events or states are missing or do not fit the graph.
     """
+    if profile.core.active != "state":
+        awake = leftover = None
+    elif awake is None:
+        raise InputError(
+            f"{profile.name}: a state other than zero makes an update active there, and none was told; give the cycle "
+            "engine awake states, which backends.functional.states finds"
+        )
     plan = Plan.of(graph, mapping, profile)
     activity = ChipActivity(plan, events, awake, leftover)
     return _Run(plan, activity, profile.name, timing, shown).run(progress)
@@ -82,7 +90,7 @@ class _Run:
             plan.neurons, axons.start, axons.core, axons.ticks, plan.visit, plan.active, plan.empty_slots,
             plan.axon_out, plan.spike_out,
         )  # fmt: skip
-        size = max(1, _CHUNK // max(1, int(plan.neurons[-1])))
+        size = max(plan.graph.timesteps, _CHUNK // int(plan.neurons[-1]))
         for start in range(0, steps, size):
             stop = min(start + size, steps)
             fired, updated = self.activity.fired(start, stop), self.activity.updated(start, stop)
@@ -178,7 +186,7 @@ class _Run:
             sending=self.sending[:-1] / TICKS,
             receiving=self.receiving[:-1] / TICKS,
             stalled=self.stalled[:-1] / TICKS,
-            idle=idle[:-1] / TICKS,
+            idle=np.maximum(idle[:-1], 0) / TICKS,  # of more than 2**53 ticks, sums are rounded
             messages_out=self.sent[:-1],
             messages_in=self.received[:-1],
             queue_peak=self.queue_peak[:-1],

@@ -10,7 +10,7 @@ from neurocompile.hardware.review import in_cycles
 #: of a nanosecond, or of a clock cycle
 TICKS = 10**6
 #: more ticks in a time step would not fit an int64
-_MOST = 1 << 62
+MOST = 1 << 62
 
 
 class Times:
@@ -34,18 +34,15 @@ class Times:
         if cost is None:
             return 0
         if self.unit == "cycles":
-            return _ticks(cost.cycles.value) if cost.cycles else 0
+            return _ticks(cost.cycles.value) if cost.cycles else self.lacks(f"{key}.cycles")
         time = self.profile.time_of(cost)
         if time is None:
-            return self._lacks(f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz")
+            return self.lacks(f"{key}.time_ns" if cost.cycles is None else "clock.frequency_mhz")
         return _ticks(time.value)
 
     def duration(self, key: str, time_ns: float | None) -> int:
-        """Ticks of a time that the profile gives in nanoseconds."""
-        if time_ns is None:
-            return self._lacks(key)
-        unit_ns = self.unit_ns
-        return self._lacks("clock.frequency_mhz") if unit_ns is None else _ticks(time_ns / unit_ns)
+        """Ticks of a time that the profile can only give in nanoseconds, which therefore are the unit."""
+        return self.lacks(key) if time_ns is None else _ticks(time_ns)
 
     def check(self) -> None:
         """ProfileError where a time is wanted and null."""
@@ -55,18 +52,14 @@ class Times:
                 "profile does not know; choose a profile with times, or the report's mean counts"
             )
 
-    def _lacks(self, key: str) -> int:
+    def lacks(self, key: str) -> int:
+        """No ticks, but what ``check`` refuses."""
         self.missing.append(key)
         return 0
 
 
-def shown(ticks: float) -> float:
-    """Ticks as a time in the run's unit."""
-    return ticks / TICKS
-
-
 def _ticks(value: float) -> int:
     ticks = round(value * TICKS)
-    if ticks >= _MOST:
-        raise ProfileError(f"an event takes {value:g} time units, limit {_MOST // TICKS:.0e}; check the unit")
+    if ticks >= MOST:
+        raise ProfileError(f"an event takes {value:g} time units, limit {MOST // TICKS:.0e}; check the unit")
     return ticks

@@ -16,8 +16,8 @@ divided by 64, and by nothing else. A spike takes one time step, and more with `
 - A reset by subtraction that does not leak is a synapse from the neuron to itself, which arrives one step later.
 - A neuron that fires before it integrates fires there at the end of the step before; its spikes wait one step longer.
 - A bias is a host neuron that spikes at the steps of the sample only: SANA-FE's own ``bias`` acts at every step, so
-  that a soma would integrate before its phase and fire after it, and nothing there gives it a state to start from. If
-  the profile does not let the host send biases, a note says what these spikes add to SANA-FE's totals.
+  that a soma would integrate before its phase and fire after it, and nothing there gives it a state to start from.
+  Where the profile does not have the host send biases, a note says what these spikes add to SANA-FE's totals.
 - Nothing clears a state: what a sample leaves decays through the steps that deeper somas still need.
 - States neither wrap nor clip there; the quantizer has proved that ours never do.
 """

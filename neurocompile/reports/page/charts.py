@@ -15,7 +15,6 @@ from neurocompile.reports.page.svg import (
     axis_x,
     axis_y,
     canvas,
-    clipped,
     fill,
     hint,
     ink,
@@ -23,6 +22,7 @@ from neurocompile.reports.page.svg import (
     legend_height,
     line,
     marker,
+    named,
     patterns,
     shown,
 )
@@ -63,9 +63,7 @@ def stacked(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence
     scale = Scale.over(sums, numbers + 10, WIDTH - 10)
     for index, ((name, values), text) in enumerate(zip(rows, texts, strict=True)):
         y, x = top + _ROW * index, scale.start
-        label = add(drawing, "text", clipped(name, room), x=room, y=y + 15, klass="end soft")
-        if label.text != name:
-            hint(label, name)
+        named(drawing, name, room, x=room, y=y + 15, klass="end soft")
         add(drawing, "text", text, x=numbers, y=y + 15, klass="end")
         for number, value in enumerate(values):
             if value:
@@ -184,7 +182,7 @@ def scatter(
         add(drawing, "path", d=path, klass="mark", stroke_dasharray="5 4", stroke_width=1.3)
     for name, a, b, group in points:
         hint(marker(drawing, across.at(a), up.at(b), group), f"{name}: {shown(a, x[1])}, {shown(b, y[1])}")
-        right = across.at(a) > WIDTH * 0.75
-        add(drawing, "text", name, x=across.at(a) + (-9 if right else 9), y=up.at(b) - 7,
-            klass="end" if right else "start")  # fmt: skip
+        left = across.at(a) > WIDTH / 2 and across.at(a) + 9 + CHARACTER * len(name) > WIDTH
+        place, room = (-9.0, across.at(a)) if left else (9.0, WIDTH - across.at(a))
+        named(drawing, name, room - 9, x=across.at(a) + place, y=up.at(b) - 7, klass="end" if left else "start")
     return drawing

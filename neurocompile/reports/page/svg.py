@@ -110,6 +110,14 @@ def clipped(text: str, room: float) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def named(drawing: Element, name: str, room: float, **attributes: str | float) -> None:
+    """A name, of which the pointer shows all where there is not room for it."""
+    text = clipped(name, room)
+    label = add(drawing, "text", text, **attributes)
+    if text != name:
+        hint(label, name)
+
+
 def compact(value: float) -> str:
     """A number, not below zero, in at most four characters, for the cells of maps."""
     for factor, letter in ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")):
@@ -225,14 +233,14 @@ def legend(drawing: Element, names: Sequence[str], sign: Literal["fill", "ink", 
             case _:
                 filled = fill(series) if sign == "fill" else ink(series)
                 add(drawing, "rect", x=x, y=y, width=14, height=12, style=f"fill:{filled}")
-        add(drawing, "text", name, x=x + 20, y=y + 10.5)
+        named(drawing, name, WIDTH - x - 20, x=x + 20, y=y + 10.5)
 
 
 def _legend_places(names: Sequence[str]) -> list[tuple[float, int]]:
     """(x, line of the legend) of each name."""
     places, left, row = [], 0.0, 0
     for name in names:
-        needed = 36 + CHARACTER * len(name)
+        needed = min(36 + CHARACTER * len(name), WIDTH)
         if left and left + needed > WIDTH:
             left, row = 0.0, row + 1
         places.append((left, row))

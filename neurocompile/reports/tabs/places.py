@@ -132,14 +132,15 @@ def spikes_tab(report: Report) -> list[Block]:
     ]
     table = Table(
         "Spikes by layer",
-        [Column("layer"), Column("neurons"), Column("neurons shown"), Column("spikes drawn"),
-         Column("first of them", "step")],
+        [Column("layer"), Column("neurons"), Column("spikes"), Column("spikes per neuron"), Column("neurons shown"),
+         Column("spikes drawn"), Column("first of them", "step")],
         [
-            (each.name, each.neurons, each.shown, len(each.spikes), min(each.spikes, default=(None, 0))[0])
-            for each in firing
+            (each.name, each.neurons, population["total"], population["total"] / max(1, each.neurons), each.shown,
+             len(each.spikes), min(each.spikes, default=(None, 0))[0])
+            for each, population in zip(firing, shown["populations"], strict=True)
         ],
     )  # fmt: skip
-    total = sum(len(each.spikes) for each in firing)
+    total = sum(population["total"] for population in shown["populations"])
     said = f"Sample {shown['sample']}: {number(total)} spikes of {number(shown['steps'])} time steps. Each band is a "
     said += (
         "layer, each row in it a neuron, each mark a spike; below a layer's name stands how many of its neurons are "

@@ -386,10 +386,10 @@ class Step:
             message.due = now + self.facts.ticks(noc.hop_east_west if along_row else noc.hop_north_south)
             return
         target.take_place()
-        if travelled or noc is None:
+        if travelled:
             target.arrive(message, now)
         else:
-            message.due = now + self.facts.ticks(noc.within_tile)
+            message.due = now + (self.facts.ticks(noc.within_tile) if noc else 0)
             self.within.append(message)
 
     def leave(self, message: Message) -> None:

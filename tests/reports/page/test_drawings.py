@@ -50,6 +50,17 @@ def test_long_names_are_cut_and_still_told() -> None:
     assert name in hints(drawing)
 
 
+def test_names_of_points_and_series_stay_within_the_drawing() -> None:
+    names = ["a", "middle " * 8, "x" * 9000]
+    points = [(name, 10.0**place, 1.0, place) for place, name in enumerate(names)]
+    drawing = charts.scatter(points, x=("energy", "pJ"), y=("latency", "ns"), series=names)
+    for label in drawing.iter("text"):
+        x, length = float(label.get("x", "0")), 7.2 * len(label.text or "")
+        ends = {"end": (x - length, x), "start": (x, x + length)}.get(label.get("class", "start"))
+        assert ends is None or (ends[0] >= 0 and ends[1] <= charts.WIDTH + 1)
+    assert names[2] in hints(drawing)
+
+
 def test_a_distribution_counts_every_value_once() -> None:
     edges, counts = charts.distribution([0.0, 1.0, 1.0, 4.0])
     assert (edges, counts) == ([0.0, 1.0, 2.0, 3.0, 4.0], [1, 2, 0, 1])
