@@ -69,10 +69,16 @@ def _front(comparison: Comparison) -> list[Block]:
             [(str(number), column["heading"], *(_cell(row_of(comparison, name), number) for name in _AXES), stands)
              for number, (column, stands) in enumerate(zip(comparison["columns"], standing(comparison), strict=True))],
         )  # fmt: skip
-        blocks.append(Figure("Energy against latency", drawing, "Lower and further left is better; the percentage is "
-                             "the accuracy. The dashed line is the front of energy and latency alone; ≥ marks an "
-                             "energy that is only known to be at least so much. Points that lie together share a "
-                             "label; numbers are those of the table.", table))  # fmt: skip
+        said = ("Lower and further left is better; the percentage is the accuracy. The dashed line is the front of "
+                "energy and latency alone; ≥ marks an energy that is only known to be at least so much. Points that "
+                "lie together share a label")  # fmt: skip
+        if len(comparison["columns"]) > _NAMED_POINTS:  # nobody should have to open a table to read the figure
+            blocks += [
+                Figure("Energy against latency", drawing, f"{said}; numbers are those of the table below."),
+                table,
+            ]
+        else:
+            blocks.append(Figure("Energy against latency", drawing, f"{said}.", table))
     blocks.append(Notes([*pareto_lines(comparison), *gaps(comparison)], title="Pareto front"))
     return blocks
 
@@ -215,7 +221,8 @@ def _across(comparison: Comparison) -> list[Block]:
                 blocks.append(table)
                 continue
             drawing = charts.lines(steps, [(row["label"], row["values"])], unit=unit, x_title="T", title=row["label"])
-            blocks.append(Figure(title, drawing, "Points that are not drawn are unknown.", table))
+            unknown = "Points that are not drawn are unknown." if None in row["values"] else ""
+            blocks.append(Figure(title, drawing, unknown, table))
     return blocks
 
 

@@ -79,6 +79,19 @@ def test_points_that_lie_together_share_a_label() -> None:
     assert second[1].startswith(":")
 
 
+def test_points_have_numbers_where_they_are_many_and_their_table_stands_open() -> None:
+    def page(count: int) -> str:
+        return comparison_html(compare([report_of(chip(), 1, 1, name=f"n{number}") for number in range(count)]))
+
+    few, many = page(6), page(7)
+    assert "lie together share a label." in few
+    assert "numbers are those of the table below." in many
+    for text, folded in ((few, True), (many, False)):
+        figure = text[text.index("<h3>Energy against latency") : text.index(">Points<")]
+        assert ("<details" in figure) is folded
+    assert [line[0][0] for line in tables(many)["Points"]] == [str(number) for number in range(7)]
+
+
 def test_what_nobody_knows_is_not_drawn() -> None:
     vague = report_of(chip(events__synaptic_op={"energy_pj": None, "time_ns": None}))
     page = comparison_html(compare([vague]))

@@ -105,7 +105,7 @@ def lines(
     across = Scale.over(x, 80, WIDTH - 30, zero=False)
     up = Scale.over([value for _, values in series for value in values if value is not None], bottom, top, zero=zero)
     axis_y(drawing, up, across.start, unit, title, right=across.end)
-    axis_x(drawing, across, bottom, x_unit, x_title)
+    axis_x(drawing, across, bottom, x_unit, x_title, whole=all(isinstance(value, int) for value in x))
     for index, (name, values) in enumerate(series):
         places = [(a, b) for a, b in zip(x, values, strict=True) if b is not None]
         path = "M" + "L".join(f"{across.at(a):.1f} {up.at(b):.1f}" for a, b in places)

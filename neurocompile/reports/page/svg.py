@@ -184,9 +184,11 @@ def tick_texts(ticks: Sequence[float], unit: str) -> list[str]:
     return [f"{text}%" if name == "%" else f"{text} {name}".rstrip() for text in texts]
 
 
-def axis_x(drawing: Element, scale: Scale, y: float, unit: str, title: str, *, top: float | None = None) -> None:
-    """Ticks with their values and unit below ``y``; rules up to ``top``."""
-    for tick, text in _labelled(scale, 6, unit):
+def axis_x(
+    drawing: Element, scale: Scale, y: float, unit: str, title: str, *, top: float | None = None, whole: bool = False
+) -> None:
+    """Ticks with their values and unit below ``y``; rules up to ``top``. ``whole``: at integers alone."""
+    for tick, text in _labelled(scale, 6, unit, whole=whole):
         x = scale.at(tick)
         if top is not None:
             add(drawing, "line", x1=x, x2=x, y1=top, y2=y, klass="rule")
@@ -207,9 +209,9 @@ def axis_y(drawing: Element, scale: Scale, x: float, unit: str, title: str, *, r
         add(drawing, "text", title, x=0, y=min(scale.start, scale.end) - 10, klass="soft")
 
 
-def _labelled(scale: Scale, most: int, unit: str) -> list[tuple[float, str]]:
+def _labelled(scale: Scale, most: int, unit: str, *, whole: bool = False) -> list[tuple[float, str]]:
     """Ticks with their labels: each with a prefix of its own where they are powers apart."""
-    ticks = scale.ticks(most)
+    ticks = [tick for tick in scale.ticks(most) if not whole or tick.is_integer()]
     texts = [shown(tick, unit) for tick in ticks] if scale.log else tick_texts(ticks, unit)
     return list(zip(ticks, texts, strict=True))
 

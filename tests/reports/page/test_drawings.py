@@ -170,6 +170,13 @@ def test_points_keep_their_shapes_and_names() -> None:
     assert shapes[0] != shapes[1]
 
 
+def test_between_steps_there_is_no_tick() -> None:
+    ticks = [words(charts.lines(x, [("a", [1.0, 3.0])], unit="ns", x_title="T")) for x in ([1, 2], [1.0, 2.0])]
+    assert "1.5" not in " ".join(ticks[0]).replace("1.5 ns", "")
+    assert "1.4" in ticks[1]
+    assert {"1", "2"} <= set(ticks[0])
+
+
 def test_lines_are_dashed_and_gaps_are_left_out() -> None:
     drawing = charts.lines([0, 1, 2], [("a", [1.0, None, 3.0]), ("b", [2.0, 2.0, 2.0])], unit="ns", x_title="step")
     paths = [each for each in drawing.iter("path") if each.get("stroke-dasharray")]
