@@ -632,5 +632,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             status = 1
     if arguments is None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; Python's own way out is not to be interrupted
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all is done; Python's own way out is not to be interrupted
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise SystemExit(status)
