@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from neurocompile import driver
 from neurocompile.backends.base import Progress, Samples
 from neurocompile.backends.cycle.result import CycleRun
+from neurocompile.costs.memory import is_stateful
 from neurocompile.errors import InputError
 from neurocompile.ir.nodes import ENCODERS, SPIKING, Array
 from neurocompile.ir.populations import populations
 from neurocompile.program import Program
+from neurocompile.recording import Recording
 
-#: bytes of all events together, each of which is a byte here
+#: bytes of all events together, and of what is known of states where a chip looks at them
 MOST_BYTES = 1 << 31
 
 
@@ -75,17 +77,21 @@ def time_run(
         leftover=leftover,
         progress=timed,
     )
-    return run, Timing(cycle, {name: values[0] for name, values in events.items()})
+    return run, Timing(cycle, {name: values[0].copy() for name, values in events.items()})
 
 
 def _check_size(program: Program, samples: int) -> None:
-    graph = program.integer
-    senders = graph.of_kind(*ENCODERS, *SPIKING)
-    each = graph.timesteps * sum(math.prod(graph.shape(name)) for name in senders)
+    graph, kept = program.integer, Recording(program.integer)
+    sizes = {name: kept.dtype(name).itemsize for name in graph.of_kind(*ENCODERS, *SPIKING)}
+    each = sum(math.prod(graph.shape(name)) * size for name, size in sizes.items())
+    if program.profile.core.active == "state":
+        each += sum(one.neurons for one in populations(graph) if is_stateful(one.soma, graph.timesteps))
+    each *= graph.timesteps
     if samples * each > MOST_BYTES:
+        most = MOST_BYTES // each
         raise InputError(
-            f"{samples:,} samples of {each:,} events each are more than the cycle engine holds at once "
-            f"({MOST_BYTES:,}); give --limit {max(1, MOST_BYTES // each)} or less"
+            f"{samples:,} samples of {each:,} bytes each are more than the cycle engine holds at once "
+            f"({MOST_BYTES:,}); {f'give --limit {most} or less' if most else 'build it with fewer time steps'}"
         )
 
 

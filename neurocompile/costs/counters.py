@@ -17,6 +17,7 @@ from neurocompile.errors import InputError
 from neurocompile.hardware import Profile
 from neurocompile.hardware.profile import Content
 from neurocompile.ir.graph import Graph
+from neurocompile.ir.nodes import ENCODERS
 from neurocompile.mapping import synapses
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
@@ -138,10 +139,12 @@ NUMBERS = tuple(field.name for field in dataclasses.fields(Counters) if field.na
 class Count:
     """Counters per slice, in the mapping's order, and what lies in which memory.
 
-    ``state_words`` is the memory that the states of all neurons take.
+    ``inputs``: how often a neuron off the chip fires, per sample: the events of encoders, or the set bits where each is
+    a message, and the steps of biases that the host sends. ``state_words`` is the memory that all neurons' states take.
     """
 
     slices: tuple[tuple[CoreSlice, Counters], ...]
+    inputs: float
     state_words: int
     memories: Memories
 
@@ -197,8 +200,12 @@ def count(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile, 
                 continue
             counted = sent if term.box is None else sent[synapses.box_index(term.box)]
             add(term.place, term.number, int(np.vdot(counted, term.each)) / samples)
+    for term in wiring.of_biases():
+        add(term.place, term.number, int(term.each) * activity.timesteps)
+    encoders = [getattr(activity, wiring.kind(name))[name] for name in graph.of_kind(*ENCODERS)]
     return Count(
         tuple((each, Counters.of(totals[each])) for each in mapping.slices),
+        sum(int(sent.sum()) for sent in encoders) / samples + wiring.biased * activity.timesteps,
         sum(each.neurons * wiring.state_words(each) for each in mapping.slices),
         wiring.memories,
     )

@@ -72,8 +72,9 @@ class LevelCosts:
 class Costs:
     """What one sample costs on a chip. Sums are None where a number that they need is unknown; see ``missing``.
 
-    ``energy_pj`` is the bill by part; ``step_ns`` the time of one step, ``latency_ns`` from the first step of a sample
-    to its result, ``throughput_per_s`` in samples. ``timed``: whether these are a timed run's.
+    ``inputs`` is how often neurons off the chip fire (``Count``); ``energy_pj`` the bill by part; ``step_ns`` the time
+    of one step, ``latency_ns`` from the first step of a sample to its result, ``throughput_per_s`` in samples;
+    ``timed``: whether these are a timed run's.
     """
 
     profile: str
@@ -82,6 +83,7 @@ class Costs:
     layers: tuple[LayerCosts, ...]
     levels: tuple[LevelCosts, ...]
     counters: Counters
+    inputs: float
     state_memory_words: int
     energy_pj: Bill
     step_ns: float | None
@@ -110,6 +112,11 @@ class Costs:
     def entered(self) -> float:
         """Messages from off the chip."""
         return self.counters.messages_entered
+
+    @property
+    def firings(self) -> float:
+        """Of all neurons, those off the chip among them."""
+        return self.counters.spikes + self.inputs
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -167,6 +174,7 @@ def estimate(graph: Graph, mapping: Mapping, activity: Activity, profile: Profil
         layers=layers,
         levels=_levels(counted, bill, profile),
         counters=counted.total,
+        inputs=counted.inputs,
         state_memory_words=counted.state_words,
         energy_pj=bill,
         step_ns=step_ns,

@@ -60,6 +60,8 @@ class SampleCounter:
         for sender in wiring.senders:
             senders[wiring.kind(sender), sender] = self._caused(wiring, sender, fixed)
         active = {name: self._updates(wiring, name, fixed) for name in wiring.populations}
+        for term in wiring.of_biases():
+            _add(fixed, {term.number: int(term.each) * self._timesteps})
         for _, slots in wiring.empty_slots():
             _add(fixed, {"updates_inactive": slots * self._timesteps})
         updates = [row for rows in active.values() for row in rows]

@@ -128,6 +128,13 @@ def core_time_ns(counters: Counters, profile: Profile) -> dict[Side, Bill]:
     return {side: Bill.of(line.time(profile) for line in lines if line.side == side) for side in sides}
 
 
+def work_of(number: str, profile: Profile, side: Side) -> list[tuple[str, Cost | None]]:
+    """What one of ``number`` (see ``Counters.flat``) is to a core on one of its sides: keys of events and their costs,
+    of which a word's is null where its width is unknown."""
+    lines = _lines(Counters.of({number: 1.0}), profile)
+    return [(line.key, line.cost) for line in lines if line.side == side and line.count > 0]
+
+
 def memory_time_ns(counters: Counters, profile: Profile) -> Bill:
     """Time (ns) per sample that all accesses take, each level's as its part; none where it is within the events'."""
     return Bill.of(line.time(profile) for line in _memory(counters, profile) if line.side)

@@ -24,7 +24,8 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout
 from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping import synapses
-from neurocompile.mapping.banks import find_bank
+from neurocompile.mapping.banks import find_bank, main_bank
+from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.mapping.weights import nonzero_fan_out
 
@@ -35,13 +36,16 @@ Kind = Literal["events", "bits"]
 @dataclass(frozen=True)
 class Term:
     """``number`` (see ``Counters.flat``) grows on slice ``place`` by ``each`` with every event of the sender's neurons
-    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum."""
+    (int64 or bool over the sender's shape, or its ``box``); or, whatever they do, at every step by its sum.
+
+    ``in_bank``: these are operations that a bank has a number of its own for, by which they are paid."""
 
     place: CoreSlice
     number: str
     each: Array
     box: synapses.Box | None = None
     every_step: bool = False
+    in_bank: bool = False
 
 
 def reads(content: Content, level: str) -> str:
@@ -125,6 +129,39 @@ class Wiring:
             yield Term(each, "spikes", np.ones_like(copies[box]), each.box)
             yield Term(each, "messages_out", copies[box], each.box)
 
+    def of_biases(self, name: str | None = None) -> Iterator[Term]:
+        """What each step of a sample causes where the host sends biases (all, or those of one population): a message to
+        each core, no words."""
+        if self.profile.core.biases == "held":
+            return
+        for population in self.populations.values():
+            if name not in (None, population.name):
+                continue
+            driven = biases(population).reshape(population.shape) != 0
+            bank = main_bank(self.graph, population, self.profile)
+            reached: set[int] = set()
+            for each in self.mapping.of(population.name):
+                operations = int(np.count_nonzero(driven[synapses.box_index(each.box)]))
+                if not operations:
+                    continue
+                first = each.core not in reached
+                reached.add(each.core)
+                if self.profile.core.fetch == "row":
+                    assert self.profile.limits.neurons is not None
+                    operations = first * self.profile.limits.neurons.count
+                yield Term(each, "synaptic_ops", np.array(operations), in_bank=bank is not None)
+                if bank is not None:
+                    yield Term(each, f"bank_messages:{bank.name}", np.array(1))
+                    yield Term(each, f"bank_ops:{bank.name}", np.array(operations))
+                if first:
+                    yield from self._arrivals("", each, np.array(True))
+
+    @cached_property
+    def biased(self) -> int:
+        """How many populations have biases that the host sends."""
+        sent = self.profile.core.biases == "sent"
+        return sum(bool(biases(each).any()) for each in self.populations.values() if sent)
+
     def _synapses(
         self, sender: str, projection: Projection, each: CoreSlice, fan_out: Array, first: Array, bank: Bank | None
     ) -> Iterator[Term]:
@@ -139,13 +176,13 @@ class Wiring:
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
         words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
         graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
-        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations)
+        yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations, in_bank=bank is not None)
         if bank is not None:
             yield Term(each, f"{'bank_graded_ops' if graded else 'bank_ops'}:{bank.name}", operations)
         yield Term(each, reads("synapses", level.name if level else ""), words)
 
     def _arrivals(self, sender: str, each: CoreSlice, first: Array) -> Iterator[Term]:
-        """Messages that arrive at a slice's core, and their way to it."""
+        """Messages that arrive at a slice's core, and their way; from the host, if the sender is no population."""
         yield Term(each, "messages_in", first)
         if sender not in self.populations:
             yield Term(each, "messages_entered", first)

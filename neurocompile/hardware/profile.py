@@ -235,12 +235,15 @@ class Core(Record):
     ``fetch``: a message costs its synapses (``list``), or all that could be there (``row``: one for each slot).
     ``active``: what makes an update active: an event that arrives, a spike that is sent or a bias (``input``), or a
     state other than zero as well (``state``).
+    ``biases``: neurons add their own at the steps of a sample (``held``), or the host sends them (``sent``), since they
+    would act at every step: at each step of a sample a message to each core, with a synaptic op for each neuron.
     """
 
     overlap: bool = False
     visits: Literal["mapped", "slots", "active"] = "mapped"
     fetch: Literal["list", "row"] = "list"
     active: Literal["input", "state"] = "input"
+    biases: Literal["held", "sent"] = "held"
 
 
 class Bank(Record):

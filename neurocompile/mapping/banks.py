@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from neurocompile.hardware.profile import Bank, Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Linear, Readout
 from neurocompile.ir.populations import Population, Projection
-from neurocompile.mapping.synapses import shares_kernels
+from neurocompile.mapping.synapses import fan_out, full_box, shares_kernels
 
 
 def find_bank(graph: Graph, population: Population, projection: Projection, profile: Profile) -> Bank | None:
@@ -24,3 +26,12 @@ def find_bank(graph: Graph, population: Population, projection: Projection, prof
         if bank.source in (source, "any") and bank.target in (target, "any") and bank.weights in (weights, "any"):
             return bank
     return None
+
+
+def main_bank(graph: Graph, population: Population, profile: Profile) -> Bank | None:
+    """The bank that holds most of a population's synapses."""
+    counts: Counter[Bank | None] = Counter()
+    for projection in population.projections:
+        bank = find_bank(graph, population, projection, profile)
+        counts[bank] += int(fan_out(projection, full_box(population.shape)).sum())
+    return counts.most_common(1)[0][0]

@@ -64,7 +64,11 @@ def report_data(
         "latency_steps": costs.latency_steps,
         "latency_ns": costs.latency_ns,
         "throughput_per_s": costs.throughput_per_s,
-        "counters": _counters(costs.counters),
+        "counters": {
+            **_counters(costs.counters),
+            "inputs": costs.inputs,
+            "firings": costs.firings,
+        },
         "memory_accesses": _accesses(costs.counters),
         "memory_traffic": [
             {"content": each.content, "level": each.level, "reads": each.reads, "writes": each.writes}
@@ -100,7 +104,8 @@ def _energy(bill: Bill) -> dict[str, Any]:
 
 
 def _counters(counters: Counters) -> dict[str, float]:
-    return {name: getattr(counters, name) for name in NUMBERS}
+    numbers: dict[str, float] = {name: getattr(counters, name) for name in NUMBERS}
+    return {**numbers, "hops": counters.hops_east_west + counters.hops_north_south}
 
 
 def _accesses(counters: Counters) -> dict[str, float]:

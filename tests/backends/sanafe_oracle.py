@@ -1,10 +1,8 @@
-"""SANA-FE itself on an exported file, and its totals without what our chip does not have: biases that are spikes."""
+"""SANA-FE itself on an exported file, and what the cycle engine wants to know of the same run."""
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,41 +60,6 @@ def simulate(program: Program, sample: Array, timing: str, *, messages: bool) ->
         found["sim_time"],
     )
     return Found(totals, notes, found["message_trace"] or [])
-
-
-def without_biases(program: Program, found: Found) -> Totals:
-    """The totals without the spikes that are biases: less what the export's note says of them, which the messages
-    prove. The time is that of the *simple* model, from all other messages."""
-    notes = [note for note in found.notes if note.startswith("biases are spikes there")]
-    if not notes:
-        return found.totals
-    numbers = re.search(r"take (\S+) firings, (\S+) packets, (\S+) hops, (\S+) synaptic events and (\S+) J", notes[0])
-    assert numbers
-    firings, packets, hops, events = (int(number.replace(",", "")) for number in numbers.groups()[:4])
-    time_s, theirs = 0.0, []
-    barrier = program.profile.barrier
-    assert barrier
-    for messages in found.messages:
-        sides: defaultdict[tuple[str, int], float] = defaultdict(float)
-        for each in messages:
-            if each["src_neuron_group_id"].endswith("__bias"):
-                theirs.append(each)
-                continue
-            sides["sending", each["src_core_id"]] += each["generation_delay"]
-            sides["receiving", each["dest_core_id"]] += each["processing_delay"]
-        time_s += max(sides.values()) + barrier.barrier_ns(program.mapping.tiles) * 1e-9
-    assert len({(each["timestep"], each["src_neuron_group_id"]) for each in theirs}) == firings
-    assert (len(theirs), sum(each["hops"] for each in theirs)) == (packets, hops)
-    assert sum(each["spikes"] for each in theirs) == events
-    totals = found.totals
-    return Totals(
-        totals.fired - firings,
-        totals.packets - packets,
-        totals.synaptic_events - events,
-        totals.hops - hops,
-        totals.energy_j - float(numbers[5]),
-        time_s,
-    )
 
 
 def events_of(program: Program, sample: Array) -> dict[str, Array]:

@@ -435,7 +435,8 @@ def test_loihi_with_sanafes_own_numbers(tmp_path: Path) -> None:
 
 def test_what_biases_add_to_the_totals(tmp_path: Path) -> None:
     """Three steps. The readout's three neurons lie on tile 9, one row and one column from the host."""
-    program = of_loihi(blocks(bias=np.array([0.5, 0.0, -0.25])))
+    graph = blocks(bias=np.array([0.5, 0.0, -0.25]))
+    program = of_loihi(graph, lambda data: data["core"].update(biases="held"))
     slices = tuple(
         replace(each, core=36, tile=9) if each.population == "out" else each for each in program.mapping.slices
     )
@@ -446,6 +447,7 @@ def test_what_biases_add_to_the_totals(tmp_path: Path) -> None:
         f"biases are spikes there, and none on our chip: take 3 firings, 3 packets, 6 hops, 6 synaptic events and "
         f"{energy:.12g} J from SANA-FE's totals, and the messages of *__bias from its times"
     ) in notes
+    assert not any(note.startswith("biases") for note in write_sanafe(of_loihi(graph), tmp_path / "y.yaml"))
 
 
 def test_a_neuron_without_state_that_needs_no_input_fires_at_its_own_step_only(tmp_path: Path) -> None:

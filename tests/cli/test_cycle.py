@@ -123,7 +123,9 @@ def test_a_profile_without_times(cli: Cli, place: Path) -> None:
 
 def test_more_than_memory_holds(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurocompile.timing.MOST_BYTES", 1000)
-    cli(*CYCLE).refused("6 samples of 432 events each", "give --limit 2 or less")
+    cli(*CYCLE).refused("6 samples of 432 bytes each", "give --limit 2 or less")
+    monkeypatch.setattr("neurocompile.timing.MOST_BYTES", 400)
+    cli(*CYCLE).refused("(400); build it with fewer time steps")
 
 
 @pytest.mark.parametrize("damage", ["half", "text", "other arrays", "times beyond all runs"])

@@ -12,14 +12,15 @@ from neurocompile.backends.cycle.messages import Load, Work, load_of
 from neurocompile.backends.cycle.network import Mesh, step
 from neurocompile.backends.cycle.plan import Plan
 from neurocompile.backends.cycle.result import Cores, CycleRun, Links, Timeline, Timing
-from neurocompile.backends.cycle.times import MOST_TICKS, TICKS
+from neurocompile.backends.cycle.times import TICKS
+from neurocompile.errors import InputError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array
 from neurocompile.mapping.mapping import Mapping
 
-#: neuron-steps laid out at once
-_CHUNK = 1 << 25
+#: neuron-steps laid out at once, unless a single sample has more
+_CHUNK = 1 << 24
 
 
 def simulate(
@@ -38,10 +39,17 @@ def simulate(
 
     ``events``: what each encoder and each spiking soma sends, (N, T, *shape), in the network's own time.
     ``awake``: bool (N, T, *shape) for each soma with state, whether its state was other than zero before the update;
-    wanted where the profile's ``core.active`` is "state". ``leftover``: the same for the steps after its last sample,
-    bool (at most D - phase, *shape). ``shown``: the sample of the timeline. ProfileError where a time that is wanted is
-    null, InputError where events do not fit the graph.
+    wanted where the profile's ``core.active`` is "state", and not looked at elsewhere. ``leftover``: the same for the
+    steps after its last sample, bool (at most D - phase, *shape). ``shown``: the sample of the timeline. ProfileError
+    where a time that is wanted is null, InputError where events or states are missing or do not fit the graph.
     """
+    if profile.core.active != "state":
+        awake = leftover = None
+    elif awake is None:
+        raise InputError(
+            f"{profile.name}: a state other than zero makes an update active there, and none was told; give the cycle "
+            "engine awake states, which backends.functional.states finds"
+        )
     plan = Plan.of(graph, mapping, profile)
     activity = ChipActivity(plan, events, awake, leftover)
     return _Run(plan, activity, profile.name, timing, shown).run(progress)
@@ -64,13 +72,6 @@ class _Run:
             overlap=plan.overlap,
             host=plan.host,
         )
-        # what a message takes alone; were all to wait for one another, a step would last as long as their sum at most
-        hop = max(plan.hop_east_west, plan.hop_north_south) + plan.link_time
-        self.way = plan.within_tile + (plan.columns + plan.tile_count // plan.columns) * hop
-        self.message = self.way + int(plan.axon_out.max()) + int(plan.axons.ticks.max(initial=0))
-        visits = np.maximum(plan.visit, plan.active).sum(dtype=np.float64) + plan.spike_out * len(plan.visit)
-        self.visiting = float(visits + (plan.empty_slots + plan.source_visits).sum(dtype=np.float64))
-        plan.times.check_step(self.visiting)
         self.stalled, self.queue_wait, self.queue_peak = np.zeros(cores), np.zeros(cores), np.zeros(cores, np.int64)
         self.carried, self.wait, self.peak = np.zeros(links, np.int64), np.zeros(links), np.zeros(links, np.int64)
         self.exact_ticks = np.zeros(steps, np.int64)
@@ -89,7 +90,7 @@ class _Run:
             plan.neurons, axons.start, axons.core, axons.ticks, plan.visit, plan.active, plan.empty_slots,
             plan.axon_out, plan.spike_out,
         )  # fmt: skip
-        size = max(1, _CHUNK // max(1, int(plan.neurons[-1])))
+        size = max(plan.graph.timesteps, _CHUNK // int(plan.neurons[-1]))
         for start in range(0, steps, size):
             stop = min(start + size, steps)
             fired, updated = self.activity.fired(start, stop), self.activity.updated(start, stop)
@@ -102,9 +103,6 @@ class _Run:
 
     def _step(self, t: int, load: Load) -> None:
         plan = self.plan
-        if self.visiting + float(len(load.made)) * self.message >= MOST_TICKS:
-            handled = load.made.sum(dtype=np.float64) + load.handled.sum(dtype=np.float64)
-            plan.times.check_step(self.visiting + float(handled) + float(len(load.made)) * self.way)
         receiving = load.receiving + plan.source_visits
         sides = np.maximum(load.sending, receiving) if plan.overlap else load.sending + receiving
         self.fast_ticks[t] = sides[:-1].max(initial=0)
@@ -188,7 +186,7 @@ class _Run:
             sending=self.sending[:-1] / TICKS,
             receiving=self.receiving[:-1] / TICKS,
             stalled=self.stalled[:-1] / TICKS,
-            idle=idle[:-1] / TICKS,
+            idle=np.maximum(idle[:-1], 0) / TICKS,  # of more than 2**53 ticks, sums are rounded
             messages_out=self.sent[:-1],
             messages_in=self.received[:-1],
             queue_peak=self.queue_peak[:-1],

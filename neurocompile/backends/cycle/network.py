@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurocompile.backends.compiled import compiled
+from neurocompile.backends.compiled import compiled, inlined
 from neurocompile.backends.cycle.messages import Load
 from neurocompile.ir.nodes import Array
 
@@ -25,6 +25,8 @@ _BEGINNING, _OUT_OF_LINK, _LINK_FREE, _WITHIN_TILE, _MADE, _SENT, _HANDLED, _VIS
 _NOBODY = -1
 #: sizes of the lists in a state
 _ENDS, _GOERS, _WOKEN = 0, 1, 2
+#: behind them, how often things have ended so far
+_ROUND = 3
 
 
 class Mesh(NamedTuple):
@@ -52,7 +54,6 @@ PLACE = np.dtype(
         ("next_waiting", _I),
         ("head", _I),  # a chain of the messages behind this link or in this queue
         ("last", _I),
-        ("out", _I),  # how many of them have come out of the link
         ("held", _I),  # of what the buffer bounds
         ("free_at", _I),  # when another may enter this link
         ("will_be_free", _B),  # whether that will end
@@ -67,7 +68,8 @@ _MESSAGE = np.dtype(
         ("made", _I),
         ("handled", _I),
         ("behind", _I),  # the next one of its chain
-        ("came", _I),  # when it came to its queue
+        ("came", _I),  # when it is where it stands
+        ("round", _I),  # in which it entered the link
         ("bounded", _B),  # whether it takes a place in its queue
     ]
 )
@@ -115,11 +117,10 @@ def step(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> tuple[in
     finished = 0
     while s.sizes[_ENDS] > 0:
         now = s.ends[0].time
+        s.sizes[_ROUND] += 1
         while s.sizes[_ENDS] > 0 and s.ends[0].time == now:
             code = _pop_end(s)
             finished = max(finished, _end(s, mesh, now, code & 7, code >> 3))
-        for w in range(s.sizes[_WOKEN]):  # what begins now does not end before all have gone that can
-            _resume(s, s.woken[w], now)
         while s.sizes[_GOERS] > 0 or s.sizes[_WOKEN] > 0:
             while s.sizes[_GOERS] > 0:
                 _go(s, mesh, now, _pop_goer(s))
@@ -140,7 +141,7 @@ def _begin(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> _State
     places = mesh.links + cores
     host = cores - 1
     s = _State(
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
         np.empty(messages + mesh.links + 3 * cores + 1, _END),
         np.empty(places + 1, _GOER),
         np.empty(cores, np.int64),
@@ -154,7 +155,7 @@ def _begin(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> _State
         message = s.messages[m]
         message.target, message.made, message.handled = load.target[m], load.made[m], load.handled[m]
         message.behind, message.bounded = _NOBODY, True
-    _will_end(s, 0, _BEGINNING, 0)
+    _will_end(s, 0, _BEGINNING)
     for c in range(cores):
         core = s.cores[c]
         core.tile, core.tail = tiles[c], load.tail[c]
@@ -162,10 +163,10 @@ def _begin(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> _State
         core.stop = load.first[c + 1]
         if source_visits[c] > 0:
             core.visiting = core.begun = True
-            _will_end(s, source_visits[c], _VISITED, c)
+            _will_end(s, source_visits[c], c << 3 | _VISITED)
         if c == host:
             if mesh.host and core.upcoming < core.stop:
-                _will_end(s, s.messages[core.upcoming].made, _MADE, c)
+                _will_end(s, s.messages[core.upcoming].made, c << 3 | _MADE)
             continue
         core.sends = True
         if mesh.overlap or not core.visiting:
@@ -177,14 +178,11 @@ def _begin(load: Load, tiles: Array, source_visits: Array, mesh: Mesh) -> _State
     return s
 
 
-@compiled
+@inlined
 def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
     """Something ends; returns ``now`` where a core has finished one of its sides."""
     if kind == _OUT_OF_LINK:
-        link = s.places[index]
-        link.out += 1
-        if link.since == _NOBODY:
-            _line_up(s, index, link.head, now)
+        _line_up(s, index, s.places[index].head, now)
     elif kind == _LINK_FREE:
         s.places[index].will_be_free = False
         _call(s, mesh, index)
@@ -205,18 +203,20 @@ def _end(s: _State, mesh: Mesh, now: int, kind: int, index: int) -> int:
         core.receiving_end = now
         if kind == _HANDLED:
             core.handling = False
-            if core.boxed and not mesh.overlap:
-                core.stalled_since = now
         else:
             core.visiting = False
-            if core.sends and not mesh.overlap:
-                _work_on(s, index, now)
+            core.owes = core.sends and not mesh.overlap
+        if core.owes and kind == _VISITED:  # which are one work with what follows them
+            core.owes = False
+            _work_on(s, index, now)
+        elif core.boxed and not mesh.overlap:
+            core.stalled_since = now
         _wake(s, index)
         return now
     return 0
 
 
-@compiled
+@inlined
 def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
     """The first of a place goes to what it wants, or waits for it."""
     m, at, here = _first(s, mesh, place), _tile(s, mesh, place), s.places[place]
@@ -240,12 +240,14 @@ def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
         there.free_at = now + mesh.link_time
         there.carried += 1
         there.wait += now - since
+        message.came, message.round = now + hop, s.sizes[_ROUND]
         _append(s, wanted, m)
-        _will_end(s, now + hop, _OUT_OF_LINK, wanted)
+        if there.head == m:
+            _will_end(s, now + hop, wanted << 3 | _OUT_OF_LINK)
     elif place < mesh.links:
         _join(s, mesh, m, now)
     else:
-        _will_end(s, now + mesh.within_tile, _WITHIN_TILE, m)
+        _will_end(s, now + mesh.within_tile, m << 3 | _WITHIN_TILE)
     if there.waiting != _NOBODY:
         if wanted < mesh.links and mesh.link_time > 0:
             _watch(s, wanted)
@@ -253,7 +255,7 @@ def _go(s: _State, mesh: Mesh, now: int, place: int) -> None:
             _call(s, mesh, wanted)
 
 
-@compiled
+@inlined
 def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
     """The first of a place leaves it."""
     if place < mesh.links:
@@ -261,11 +263,12 @@ def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
         following = s.messages[here.head].behind
         here.head, here.since = following, _NOBODY
         here.held -= 1
-        here.out -= 1
         if following == _NOBODY:
             here.last = _NOBODY
-        elif here.out > 0:
+        elif s.messages[following].came <= now and s.messages[following].round < s.sizes[_ROUND]:
             _line_up(s, place, following, now)
+        else:
+            _will_end(s, s.messages[following].came, place << 3 | _OUT_OF_LINK)
         _call(s, mesh, place)
         return
     c = place - mesh.links
@@ -276,7 +279,7 @@ def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
         if core.upcoming < core.stop:
             due = (core.upcoming - core.first + 1) * s.messages[core.upcoming].made
             if due > now:
-                _will_end(s, due, _MADE, c)
+                _will_end(s, due, c << 3 | _MADE)
             else:
                 _line_up(s, place, core.upcoming, now)
     elif core.handling and not mesh.overlap:
@@ -286,10 +289,13 @@ def _leave(s: _State, mesh: Mesh, now: int, place: int) -> None:
         _work_on(s, c, now)
 
 
-@compiled
+@inlined
 def _handle(s: _State, mesh: Mesh, now: int, c: int) -> None:
-    """A core begins to handle the first message of its queue, if it is free to."""
+    """A core goes on with its sending side, or begins to handle the first message of its queue, if it is free to."""
     core, queue = s.cores[c], s.places[mesh.links + c]
+    if core.owes and not core.handling:
+        core.owes = False
+        _work_on(s, c, now)
     if queue.head == _NOBODY or core.handling or core.visiting:
         return
     if not mesh.overlap and core.sends:
@@ -303,33 +309,24 @@ def _handle(s: _State, mesh: Mesh, now: int, c: int) -> None:
     core.handling = True
     if not core.begun:
         core.begun, core.receiving_start = True, now
-    _will_end(s, now + message.handled, _HANDLED, c)
+    _will_end(s, now + message.handled, c << 3 | _HANDLED)
     if message.bounded:
         core.queue_wait += now - message.came
         queue.held -= 1
         _call(s, mesh, mesh.links + c)
 
 
-@compiled
+@inlined
 def _work_on(s: _State, c: int, now: int) -> None:
     """A core makes its next message, or does what follows the last one."""
     core = s.cores[c]
     if core.upcoming < core.stop:
-        _will_end(s, now + s.messages[core.upcoming].made, _MADE, c)
+        _will_end(s, now + s.messages[core.upcoming].made, c << 3 | _MADE)
     else:
-        _will_end(s, now + core.tail, _SENT, c)
+        _will_end(s, now + core.tail, c << 3 | _SENT)
 
 
-@compiled
-def _resume(s: _State, c: int, now: int) -> None:
-    """The one engine of a core has handled what was in hand when the network took its last message."""
-    core = s.cores[c]
-    if core.owes and not core.handling:
-        core.owes = False
-        _work_on(s, c, now)
-
-
-@compiled
+@inlined
 def _join(s: _State, mesh: Mesh, m: int, now: int) -> None:
     """A message enters its core's queue: behind those that came before it or have lower numbers."""
     message = s.messages[m]
@@ -348,7 +345,7 @@ def _join(s: _State, mesh: Mesh, m: int, now: int) -> None:
     _wake(s, message.target)
 
 
-@compiled
+@inlined
 def _append(s: _State, place: int, m: int) -> None:
     here = s.places[place]
     if here.head == _NOBODY:
@@ -359,7 +356,7 @@ def _append(s: _State, place: int, m: int) -> None:
     s.messages[m].behind = _NOBODY
 
 
-@compiled
+@inlined
 def _wake(s: _State, c: int) -> None:
     if not s.cores[c].awake:
         s.cores[c].awake = True
@@ -367,15 +364,15 @@ def _wake(s: _State, c: int) -> None:
         s.sizes[_WOKEN] += 1
 
 
-@compiled
+@inlined
 def _watch(s: _State, link: int) -> None:
     """Somebody waits for a link that is busy."""
     if not s.places[link].will_be_free:
         s.places[link].will_be_free = True
-        _will_end(s, s.places[link].free_at, _LINK_FREE, link)
+        _will_end(s, s.places[link].free_at, link << 3 | _LINK_FREE)
 
 
-@compiled
+@inlined
 def _call(s: _State, mesh: Mesh, wanted: int) -> None:
     """Look again at the one that has waited longest for a link or queue."""
     best, before_best = _NOBODY, _NOBODY
@@ -394,14 +391,14 @@ def _call(s: _State, mesh: Mesh, wanted: int) -> None:
     _line_up(s, best, _first(s, mesh, best), s.places[best].since)
 
 
-@compiled
+@inlined
 def _first(s: _State, mesh: Mesh, place: int) -> int:
     """The first message of a place."""
     head: int = s.places[place].head if place < mesh.links else s.cores[place - mesh.links].upcoming
     return head
 
 
-@compiled
+@inlined
 def _tile(s: _State, mesh: Mesh, place: int) -> int:
     """Where the messages of a place are."""
     if place >= mesh.links:
@@ -415,7 +412,7 @@ def _tile(s: _State, mesh: Mesh, place: int) -> int:
     return at + mesh.columns if direction == SOUTH else at - mesh.columns
 
 
-@compiled
+@inlined
 def _direction(at: int, goal: int, columns: int) -> int:
     """The way to another tile: along the row first."""
     if at % columns < goal % columns:
@@ -428,8 +425,9 @@ def _direction(at: int, goal: int, columns: int) -> int:
 # ------------------------------------------------------------------------------------------------------------- heaps
 
 
-@compiled
-def _will_end(s: _State, time: int, kind: int, index: int) -> None:
+@inlined
+def _will_end(s: _State, time: int, code: int) -> None:
+    """``code``: the index of what ends, and behind it in three bits what ending that is."""
     ends, at = s.ends, s.sizes[_ENDS]
     s.sizes[_ENDS] += 1
     while at > 0:
@@ -438,10 +436,10 @@ def _will_end(s: _State, time: int, kind: int, index: int) -> None:
             break
         ends[at] = ends[parent]
         at = parent
-    ends[at].time, ends[at].code = time, index << 3 | kind
+    ends[at].time, ends[at].code = time, code
 
 
-@compiled
+@inlined
 def _pop_end(s: _State) -> int:
     ends = s.ends
     found: int = ends[0].code
@@ -462,7 +460,7 @@ def _pop_end(s: _State) -> int:
     return found
 
 
-@compiled
+@inlined
 def _line_up(s: _State, place: int, number: int, since: int) -> None:
     """The first of a place is able to go, and may."""
     s.places[place].since = since
@@ -478,7 +476,7 @@ def _line_up(s: _State, place: int, number: int, since: int) -> None:
     goers[at].since, goers[at].number, goers[at].place = since, number, place
 
 
-@compiled
+@inlined
 def _pop_goer(s: _State) -> int:
     goers = s.goers
     found: int = goers[0].place
@@ -498,7 +496,7 @@ def _pop_goer(s: _State) -> int:
     return found
 
 
-@compiled
+@inlined
 def _sooner(goers: Array, one: int, other: int) -> bool:
     a, b = goers[one], goers[other]
     sooner: bool = a.since < b.since or (a.since == b.since and a.number < b.number)

@@ -6,25 +6,24 @@ last, as if on a core of their own: the host.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from neurocompile.backends.cycle.times import Times
-from neurocompile.costs.baselines import sends_values
-from neurocompile.costs.memory import Store, assign, is_stateful, state_words, synapse_words
-from neurocompile.errors import GraphError
-from neurocompile.hardware.profile import Content, Cost, Profile
+from neurocompile.backends.cycle.times import MOST, TICKS, Times
+from neurocompile.costs.memory import is_stateful
+from neurocompile.costs.pricing import Side, work_of
+from neurocompile.costs.terms import Wiring
+from neurocompile.errors import GraphError, ProfileError
+from neurocompile.hardware.profile import Profile
 from neurocompile.hardware.quantity import Quantity
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Array, Readout, Soma
-from neurocompile.ir.populations import Population, Projection, populations
+from neurocompile.ir.nodes import ENCODERS, Array
+from neurocompile.ir.populations import Population
 from neurocompile.mapping import synapses
-from neurocompile.mapping.banks import find_bank
+from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
-from neurocompile.mapping.weights import nonzero_fan_out
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sender:
-    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit."""
+    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit.
+
+    ``of_biases``: a neuron off the chip that fires at every step of a sample, in ``phase``, for the biases of ``name``.
+    """
 
     name: str
     phase: int
     numbers: Array  # int64 (neurons,)
-    in_bits: bool
+    in_bits: bool = False
+    of_biases: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,6 @@ class Axons:
     start: Array  # int64 (neurons + 1,)
     core: Array  # int32: index of the receiving core
     ticks: Array  # int64: to handle the message
-    synapses: Array  # int64: synaptic operations
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ class Plan:
         return len(self.core_ids)
 
     @property
+    def stateful_populations(self) -> tuple[Population, ...]:
+        return tuple(each for each in self.populations if is_stateful(each.soma, self.graph.timesteps))
+
+    @property
     def depth(self) -> int:
         """The deepest phase."""
         return max(population.soma.phase for population in self.populations)
@@ -111,34 +117,32 @@ class _Planning:
     def __init__(self, graph: Graph, mapping: Mapping, profile: Profile) -> None:
         self.graph, self.mapping, self.profile = graph, mapping, profile
         self.times = Times(profile)
-        self.populations = populations(graph)
-        self.by_name = {each.name: each for each in self.populations}
-        self.core_ids = np.array(sorted({each.core for each in mapping.slices}), np.int64)
+        self.wiring = Wiring(graph, mapping, profile)
+        self.known: dict[tuple[str, Side], int] = {}
+        self.core = {core: index for index, core in enumerate(sorted({each.core for each in mapping.slices}))}
         self.placed = self._place()
-        somas = {each.name: each.soma for each in self.populations}
-        self.memories = assign(mapping.slices, somas, graph.timesteps, profile)
 
     def run(self) -> Plan:
         chip = sum(each.slice.neurons for each in self.placed)
         senders = tuple(self._senders(chip))
-        total = chip + sum(len(each.numbers) for each in senders if each.name not in self.by_name)
+        total = 1 + max(int(each.numbers.max()) for each in senders)
         visit, active = np.zeros(chip, np.int64), np.zeros(chip, np.int64)
         stateful = np.zeros(len(self.mapping.slices), np.bool_)
         for each in self.placed:
-            soma = self.by_name[each.slice.population].soma
-            stateful[each.index] = is_stateful(soma, self.graph.timesteps)
-            visit[each.start : each.stop], active[each.start : each.stop] = self._updates(each.slice, soma)
-        sizes = [sum(each.slice.neurons for each in self.placed if each.slice.core == core) for core in self.core_ids]
-        first = np.concatenate([[0], np.cumsum(sizes), [total]]).astype(np.int64)
+            stateful[each.index] = self._stateful(each.slice)
+            visit[each.start : each.stop] = self._updates(each.slice, active=False)
+            active[each.start : each.stop] = self._updates(each.slice, active=True)
+        starts = {each.slice.core: each.start for each in reversed(self.placed)}
+        first = np.array([*(starts[core] for core in self.core), chip, total], np.int64)
         noc, topology, host = self.profile.noc, self.profile.topology, self.profile.host
         out = self.times.of("events.axon_out", self.profile.events.axon_out)
-        axon_out = np.full(len(self.core_ids) + 1, out, np.int64)
+        axon_out = np.full(len(self.core) + 1, out, np.int64)
         axon_out[-1] = self.times.of("host.message", host.message if host else None)
         axons, source_visits = self._axons(senders, total)
         plan = Plan(
             graph=self.graph,
-            populations=self.populations,
-            core_ids=self.core_ids,
+            populations=tuple(self.wiring.populations.values()),
+            core_ids=np.array(list(self.core), np.int64),
             tiles=self._tiles(),
             neurons=first,
             placed=self.placed,
@@ -147,7 +151,7 @@ class _Planning:
             visit=visit,
             active=active,
             stateful=stateful,
-            empty_slots=self._empty_slots(sizes),
+            empty_slots=self._empty_slots(),
             source_visits=source_visits,
             spike_out=self.times.of("events.spike_out", self.profile.events.spike_out),
             axon_out=axon_out,
@@ -166,7 +170,25 @@ class _Planning:
             times=self.times,
         )
         self.times.check()
+        self._check_length(plan)
         return plan
+
+    def _check_length(self, plan: Plan) -> None:
+        """ProfileError where a step in which everything fires, and nothing happens at once, does not fit an int64."""
+        inside = int(plan.axons.start[plan.neurons[-2]])  # of the axons; those of encoders come behind
+        copies = max([1, *(synapses.bit_planes(self.graph.node(each.name), self.profile) for each in plan.senders)])
+        messages = inside + copies * (len(plan.axons.ticks) - inside)
+        hop = max(plan.hop_east_west, plan.hop_north_south, plan.link_time)
+        way = plan.within_tile + 2 * hop * plan.tile_count
+        handling = (plan.axons.ticks[:inside].sum(dtype=float), copies * plan.axons.ticks[inside:].sum(dtype=float))
+        updates = np.maximum(plan.visit, plan.active).sum(dtype=float) + plan.spike_out * len(plan.visit)
+        fixed = plan.empty_slots.sum(dtype=float) + plan.source_visits.sum(dtype=float) + plan.barrier + plan.tick
+        ticks = updates + fixed + sum(handling) + messages * (way + int(plan.axon_out.max()))
+        if ticks >= MOST:
+            raise ProfileError(
+                f"{self.graph.name} on {self.profile.name}: a time step can take {ticks / TICKS:.0e} "
+                f"{self.times.unit}, limit {MOST / TICKS:.0e}; check the units of the profile's times"
+            )
 
     def _place(self) -> tuple[Placed, ...]:
         placed, start = [], 0
@@ -182,65 +204,48 @@ class _Planning:
             in_bits = synapses.bit_planes(self.graph.node(name), self.profile) > 1
             yield Sender(name, 0, np.arange(chip, chip + size), in_bits)
             chip += size
-        for population in self.populations:
+        for population in self.wiring.populations.values():
+            if self.profile.core.biases == "sent" and biases(population).any():
+                yield Sender(population.name, max(0, population.soma.phase - 1), np.array([chip]), of_biases=True)
+                chip += 1
+        for population in self.wiring.populations.values():
             numbers = np.empty(population.shape, np.int64)
             for each in self.placed:
                 if each.slice.population == population.name:
                     box = synapses.box_index(each.slice.box)
                     numbers[box] = np.arange(each.start, each.stop).reshape(numbers[box].shape)
-            yield Sender(population.name, population.soma.phase, numbers.ravel(), in_bits=False)
+            yield Sender(population.name, population.soma.phase, numbers.ravel())
 
     # ----------------------------------------------------------------------------------------- what a core works at
 
-    def _updates(self, each: CoreSlice, soma: Soma) -> tuple[int, int]:
-        """Ticks of an update of a slice's neurons, not active and active."""
-        events = self.profile.events
-        inactive = self._event("neuron_update_inactive")
-        active = self._event("neuron_update_active")
-        stateful = is_stateful(soma, self.graph.timesteps)
-        if isinstance(soma, Readout) and events.neuron_update_readout:
-            inactive = active = self._event("neuron_update_readout")
-        elif not stateful:
-            key = "neuron_update_stateless" if events.neuron_update_stateless else "neuron_update_active"
-            inactive = active = self._event(key)
-        store = self._store(each, "state")
-        words = state_words(soma, self.graph.timesteps, store.level)
-        access = self._access(store, "read") + self._access(store, "write") if words else 0
-        traffic = int(self.times.many("a neuron's state", np.array(words), access))
-        if self.profile.core.visits == "active" and stateful:
-            return 0, active + traffic
-        return inactive + traffic, active + traffic
+    def _ticks_of(self, number: str, side: Side) -> int:
+        """Ticks of one of a number that costs count, on one of a core's sides."""
+        if (number, side) not in self.known:
+            self.known[number, side] = sum(
+                self.times.of(key, cost) if cost else self.times.lacks(key)
+                for key, cost in work_of(number, self.profile, side)
+            )
+        return self.known[number, side]
 
-    def _event(self, name: str) -> int:
-        cost: Cost | None = getattr(self.profile.events, name)
-        return self.times.of(f"events.{name}", cost)
+    def _updates(self, each: CoreSlice, *, active: bool) -> int:
+        """Ticks of an update of a slice's neurons."""
+        kind = (int(active), int(not active), 0) if self._stateful(each) else (0, 0, 1)
+        numbers = self.wiring.updates(each, *kind)
+        return sum(self._ticks_of(number, "sending") * count for number, count in numbers.items() if count)
 
-    def _store(self, each: CoreSlice, content: Content) -> Store:
-        return self.memories.store(each, content)
+    def _stateful(self, each: CoreSlice) -> bool:
+        return is_stateful(self.wiring.populations[each.population].soma, self.graph.timesteps)
 
-    def _access(self, store: Store, way: str) -> int:
-        """Ticks of one word; none where the events include it, or no time of its own is known."""
-        level = store.level
-        if level is None or level.energy_in_events:
-            return 0
-        cost: Cost = getattr(level, way)
-        if cost.time_ns is None and cost.cycles is None:
-            return 0
-        return self.times.of(f"memory.{level.name}.{way}", cost)
-
-    def _empty_slots(self, sizes: Sequence[int]) -> Array:
-        empty = np.zeros(len(sizes) + 1, np.int64)
-        if self.profile.core.visits == "slots":
-            assert self.profile.limits.neurons is not None  # the profile has been checked for it
-            slots = self.profile.limits.neurons.count
-            beside = np.maximum(slots - np.array(sizes), 0)
-            empty[:-1] = self.times.many("events.neuron_update_inactive", beside, self._event("neuron_update_inactive"))
+    def _empty_slots(self) -> Array:
+        empty = np.zeros(len(self.core) + 1, np.int64)
+        for each, slots in self.wiring.empty_slots():
+            empty[self.core[each.core]] = slots * self._ticks_of("updates_inactive", "sending")
         return empty
 
     def _tiles(self) -> Array:
         tiles = {each.core: each.tile for each in self.mapping.slices}
         host = self.profile.host.tile if self.profile.host else 0
-        return np.array([*(tiles[core] for core in self.core_ids.tolist()), host], np.int64)
+        return np.array([*(tiles[core] for core in self.core), host], np.int64)
 
     def _duration(self, key: str, time: Quantity | None) -> int:
         """Ticks; none where the chip has no such time."""
@@ -258,77 +263,41 @@ class _Planning:
 
     def _axons(self, senders: Sequence[Sender], total: int) -> tuple[Axons, Array]:
         """The entries of all neurons, and the ticks of each core's source visits."""
-        visits = np.zeros(len(self.core_ids) + 1, np.int64)
-        parts: list[tuple[Array, Array, Array, Array]] = []
+        visits = np.zeros(len(self.core) + 1, np.int64)
+        entries: list[tuple[int, Array, Array]] = []
+        sending = frozenset(self.wiring.senders)
         for sender in senders:
-            fed: dict[int, list[_Fed]] = {}
-            for each in self.placed:
-                population = self.by_name[each.slice.population]
-                for projection in population.projections:
-                    if projection.source == sender.name:
-                        fed.setdefault(each.slice.core, []).append(self._fed(population, projection, each.slice))
-            for core, feeds in fed.items():
-                index = int(np.searchsorted(self.core_ids, core))
-                here = np.flatnonzero(functools.reduce(np.logical_or, (each.present for each in feeds)))
-                ops = np.sum([each.synapses for each in feeds], axis=0)[here]
-                ticks = np.sum([each.ticks for each in feeds], axis=0)[here] + self._event("axon_in")
-                if row := self._row():  # which the message goes through once, whatever is in it
-                    first = np.argmax([each.present for each in feeds], axis=0)[here]
-                    ops = np.full_like(ops, row)
-                    ticks = ticks + self.times.many(
-                        "a row of synaptic ops", np.array([each.op for each in feeds])[first], row
-                    )
-                parts.append((sender.numbers[here], np.full(len(here), index), ticks, ops))
-                visits[index] += sum(each.source_visits for each in feeds)
-        numbers, cores, ticks, ops = (
-            np.concatenate([part[field] for part in parts]) if parts else np.zeros(0, np.int64) for field in range(4)
-        )
-        order = np.lexsort((cores, numbers))
-        start = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=total))]).astype(np.int64)
-        return Axons(start, cores[order].astype(np.int32), ticks[order], ops[order]), visits
-
-    def _fed(self, population: Population, projection: Projection, each: CoreSlice) -> _Fed:
-        """What one projection brings to one slice."""
-        stored = synapses.fan_out(projection, each.box).ravel()
-        present = stored > 0
-        bank = find_bank(self.graph, population, projection, self.profile)
-        if bank and bank.zeros == "skipped":
-            stored = nonzero_fan_out(projection, each.box).ravel()
-        if bank:
-            op = self.times.of(f"banks.{bank.name}.synaptic_op", bank.synaptic_op)
-            message = self.times.of(f"banks.{bank.name}.message", bank.message)
-            visit = self.times.of(f"banks.{bank.name}.source_visit", bank.source_visit)
-        else:
-            graded = sends_values(self.graph, projection.source) and not self._in_bits(projection.source)
-            valued = graded and self.profile.events.graded_synaptic_op is not None
-            op, message, visit = self._event("graded_synaptic_op" if valued else "synaptic_op"), 0, 0
-        store = self._store(each, "synapses")
-        ticks = present * message + (0 if self._row() else self.times.many("a list of synaptic ops", stored, op))
-        if word := self._access(store, "read"):
-            words = synapses.words_per_axon(projection, each.box, self.profile).ravel()
-            sizes, which = np.unique(words, return_inverse=True)
-            converted = np.array([synapse_words(int(size), self.profile, store.level) for size in sizes], np.int64)
-            ticks = ticks + self.times.many("a list's words", converted[which].reshape(words.shape), word)
-        visits = self.times.many("source visits", np.array(present.sum()), visit)
-        return _Fed(present, stored, ticks, op, int(visits))
-
-    def _row(self) -> int:
-        """Synapses of a whole row, where every message goes through one; else 0."""
-        if self.profile.core.fetch != "row":
-            return 0
-        assert self.profile.limits.neurons is not None  # the profile has been checked for it
-        return self.profile.limits.neurons.count
-
-    def _in_bits(self, source: str) -> bool:
-        return synapses.bit_planes(self.graph.node(source), self.profile) > 1
+            arriving: dict[int, Array] = {}
+            ticks: dict[int, Array] = {}
+            if sender.of_biases:
+                terms = self.wiring.of_biases(sender.name)
+            else:
+                terms = self.wiring.of(sender.name) if sender.name in sending else iter(())
+            for term in terms:
+                core = self.core[term.place.core]
+                each = 0 if term.in_bank else self._ticks_of(term.number, "receiving")
+                if term.every_step:
+                    visits[core] += each * int(term.each.sum())
+                elif each:
+                    ticks[core] = ticks.get(core, 0) + each * term.each
+                if term.number == "messages_in":
+                    arriving[core] = arriving.get(core, 0) | term.each
+            for core, reached in arriving.items():
+                here = np.flatnonzero(reached)
+                handling = ticks[core].ravel()[here] if core in ticks else np.zeros(len(here), np.int64)
+                entries.append((core, sender.numbers[here], handling))
+        return _by_neuron(entries, total), visits
 
 
-@dataclass(frozen=True)
-class _Fed:
-    """Per neuron of a source, in one slice: whether it has synapses, how many are performed, ticks to handle them."""
-
-    present: Array
-    synapses: Array
-    ticks: Array  # without ops where a row is fetched
-    op: int  # ticks of one synapse
-    source_visits: int  # ticks at every step
+def _by_neuron(entries: Sequence[tuple[int, Array, Array]], total: int) -> Axons:
+    """Axons from (core, the neurons that send to it, ticks), where a neuron is at most once with a core."""
+    counts = np.zeros(total, np.int64)
+    for _, neurons, _ in entries:
+        counts[neurons] += 1
+    start = np.concatenate([[0], np.cumsum(counts)])
+    core, ticks = np.empty(start[-1], np.int32), np.empty(start[-1], np.int64)
+    free = start[:-1].copy()
+    for index, neurons, handling in sorted(entries, key=lambda entry: entry[0]):
+        core[free[neurons]], ticks[free[neurons]] = index, handling
+        free[neurons] += 1
+    return Axons(start, core, ticks)

@@ -12,12 +12,12 @@ which is the integer graph's arithmetic if one of its state units is 1/64: weigh
 divided by 64, and by nothing else. A spike takes one time step, and more with ``delay``, as in chip time.
 
 - Input values reach the chip as one input neuron per bit, whose weights count for 1, 2, 4, …: SANA-FE's inputs are
-  binary. Signed Poisson spikes take two. These neurons lie on a core of their own, "host", which costs nothing.
+  binary. Signed Poisson spikes take two. These neurons lie on cores of their own, "host".
 - A reset by subtraction that does not leak is a synapse from the neuron to itself, which arrives one step later.
 - A neuron that fires before it integrates fires there at the end of the step before; its spikes wait one step longer.
 - A bias is a host neuron that spikes at the steps of the sample only: SANA-FE's own ``bias`` acts at every step, so
-  that a soma would integrate before its phase and fire after it, and nothing there gives it a state to start from. The
-  notes say what these spikes add to SANA-FE's totals.
+  that a soma would integrate before its phase and fire after it, and nothing there gives it a state to start from.
+  Where the profile does not have the host send biases, a note says what these spikes add to SANA-FE's totals.
 - Nothing clears a state: what a sample leaves decays through the steps that deeper somas still need.
 - States neither wrap nor clip there; the quantizer has proved that ours never do.
 """
@@ -52,16 +52,17 @@ from neurocompile.backends.export.sanafe_chip import (
 from neurocompile.backends.export.sanafe_limits import check_population, check_size
 from neurocompile.backends.export.sanafe_neurons import (
     UNIT,
-    biases,
     early,
     fires_at_rest,
     owes,
     settings,
-    signs,
     weight_unit,
 )
-from neurocompile.backends.export.synapses import flat, synapses
-from neurocompile.hardware.profile import Bank
+from neurocompile.backends.export.synapses import synapses
+from neurocompile.costs.counters import Counters
+from neurocompile.costs.pricing import energy_pj
+from neurocompile.costs.terms import Wiring
+from neurocompile.hardware.profile import Bank, Host
 from neurocompile.ir.interpret import check_samples, encode
 from neurocompile.ir.nodes import (
     ENCODERS,
@@ -73,10 +74,10 @@ from neurocompile.ir.nodes import (
     Shape,
 )
 from neurocompile.ir.populations import Population, Projection, populations
-from neurocompile.mapping.banks import find_bank
+from neurocompile.mapping.banks import find_bank, main_bank
+from neurocompile.mapping.biases import biases, flat, signs
 from neurocompile.mapping.mapping import CoreSlice
-from neurocompile.mapping.place import hops
-from neurocompile.mapping.synapses import bit_planes, box_index, fan_out, full_box, payload_bits
+from neurocompile.mapping.synapses import bit_planes, payload_bits
 
 #: how the groups of host neurons end that are the biases of others
 _BIAS = "__bias"
@@ -148,7 +149,7 @@ class _Export:
         if renamed:
             notes.append(f"names of groups have no dots: {', '.join(renamed)}")
         notes += self._of_inputs()
-        if self.biased:
+        if self.biased and self.program.profile.core.biases == "held":
             notes.append(self._what_biases_add())
         if lasting := [self.groups[each.name] for each in self.populations if self._goes_on(each)]:
             notes.append(f"{', '.join(lasting)} may fire after the sample, which SANA-FE counts; our chip is cleared")
@@ -168,28 +169,20 @@ class _Export:
 
     def _what_biases_add(self) -> str:
         """What SANA-FE's totals have, and our chip does not, because biases are spikes."""
-        profile, steps = self.program.profile, self.graph.timesteps
-        packets = ways = synaptic = 0
-        energy = 0.0
-        message = self.prices.price("host.message", profile.host.message if profile.host else None)[0]
-        for population in self.biased:
-            driven = biases(population).reshape(population.shape) != 0
-            counts: Counter[tuple[int, int]] = Counter()
-            for each in self.program.mapping.of(population.name):
-                counts[each.core, each.tile] += int(driven[box_index(each.box)].sum())
-            for (_, tile), count in counts.items():
-                if count:
-                    east_west, north_south = hops(profile.host.tile if profile.host else 0, tile, profile)
-                    packets, ways, synaptic = packets + 1, ways + east_west + north_south, synaptic + count
-                    energy += message + self.prices.event("axon_in")[0]
-                    energy += (
-                        east_west * self.prices.hop("east_west")[0] + north_south * self.prices.hop("north_south")[0]
-                    )
-                    energy += count * self.prices.synapse(self.units[population.name])[0]
+        core, host = self.program.profile.core, self.program.profile.host or Host(tile=0, message=None)
+        sent = self.program.profile.model_copy(
+            update={"core": core.model_copy(update={"biases": "sent"}), "host": host}
+        )
+        steps, numbers = self.graph.timesteps, Counter[str]()
+        for term in Wiring(self.graph, self.program.mapping, sent).of_biases():
+            numbers[term.number] += steps * int(term.each)
+        del numbers["within_tile"]  # which SANA-FE has no price for
+        energy = energy_pj(Counters.of(numbers), sent).known * 1e-12
         return (
             f"biases are spikes there, and none on our chip: take {steps * len(self.biased):,} firings, "
-            f"{steps * packets:,} packets, {steps * ways:,} hops, {steps * synaptic:,} synaptic events and "
-            f"{steps * energy:.12g} J from SANA-FE's totals, and the messages of *{_BIAS} from its times"
+            f"{numbers['messages_in']:,} packets, {numbers['hops_east_west'] + numbers['hops_north_south']:,} hops, "
+            f"{numbers['synaptic_ops']:,} synaptic events and {energy:.12g} J from SANA-FE's totals, "
+            f"and the messages of *{_BIAS} from its times"
         )
 
     def _goes_on(self, population: Population) -> bool:
@@ -204,15 +197,13 @@ class _Export:
 
     def _synapse_bank(self, population: Population) -> Bank | None:
         """The bank that prices the synapses into a population, of which SANA-FE has one for each target neuron."""
-        counts: Counter[Bank | None] = Counter()
-        for each in population.projections:
-            bank = find_bank(self.graph, population, each, self.program.profile)
-            counts[bank] += int(fan_out(each, full_box(population.shape)).sum())
-        if len(counts) > 1:
+        profile = self.program.profile
+        kinds = {find_bank(self.graph, population, each, profile) for each in population.projections}
+        if len(kinds) > 1:
             self.warnings.append(
-                f"{self.groups[population.name]} has synapses of {len(counts)} kinds, which all cost as most of them"
+                f"{self.groups[population.name]} has synapses of {len(kinds)} kinds, which all cost as most of them"
             )
-        return counts.most_common(1)[0][0]
+        return main_bank(self.graph, population, profile)
 
     def spike_trains(self, sample: Array, number: int = 0) -> dict[str, Array]:
         samples = check_samples(self.graph, np.asarray(sample)[None])

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neurocompile.backends.export.sanafe_neurons import biases, early, owes
+from neurocompile.backends.export.sanafe_neurons import early, owes
 from neurocompile.errors import GraphError
 from neurocompile.ir.nodes import FixedPoint, Neuron, Readout, Soma, Threshold
 from neurocompile.ir.populations import Population
+from neurocompile.mapping.biases import biases
 from neurocompile.mapping.synapses import fan_out, full_box
 
 #: a text file of so many lines is some hundred megabytes

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neurocompile.backends.export.synapses import flat
 from neurocompile.ir.nodes import Array, FixedPoint, Neuron, Readout, Soma, Threshold
 from neurocompile.ir.populations import Population
+from neurocompile.mapping.biases import crossing, equal, flat
 
 #: what SANA-FE's somas count in
 UNIT = 1 / 64
@@ -42,33 +42,10 @@ def weight_unit(population: Population) -> float:
     return (1 << _fraction_bits(population)) * UNIT
 
 
-def signs(population: Population) -> Array:
-    """-1 for neurons whose comparison points the other way, which looks at what is negated on both sides."""
-    soma = population.soma
-    flips = soma.flip if isinstance(soma, Threshold) else np.array(False)
-    return np.where(flat(flips, population.shape), -1, 1)
-
-
-def biases(population: Population) -> Array:
-    """Per neuron, in state units. That of a neuron without state stands in its threshold, unless it would then fire
-    without input: at every step of the run, and not only at its own."""
-    soma = population.soma
-    if isinstance(soma, Threshold):
-        return np.maximum(-_crossing(population, soma), 0)
-    return flat(soma.bias if isinstance(soma, (Neuron, Readout)) else np.array(0), population.shape)
-
-
-def _crossing(population: Population, soma: Threshold) -> Array:
-    """What the sum of the weights must be above, its bias counted in."""
-    threshold = flat(soma.threshold, population.shape).astype(np.int64) - flat(soma.bias, population.shape)
-    crossing: Array = threshold * signs(population) - _equal(soma)
-    return crossing
-
-
 def fires_at_rest(population: Population) -> bool:
     """Whether a neuron with state fires without input, which it does in SANA-FE before and after the sample too."""
     soma = population.soma
-    return isinstance(soma, Neuron) and bool(np.any(soma.threshold < _equal(soma)))
+    return isinstance(soma, Neuron) and bool(np.any(soma.threshold < equal(soma)))
 
 
 def settings(population: Population, timesteps: int) -> Iterator[tuple[int, int, str]]:
@@ -87,17 +64,12 @@ def _soma(population: Population, timesteps: int) -> tuple[Array, Array, Array, 
     one = soma.fixed.one if soma.fixed else 1
     match soma:
         case Threshold():
-            return np.maximum(_crossing(population, soma), 0) * UNIT, zero, zero, "hard"
+            return np.maximum(crossing(population, soma), 0) * UNIT, zero, zero, "hard"
         case Readout():
             # in a single step nothing leaks, and what came before the sample must not count
             return np.array(_NEVER), zero if timesteps == 1 else flat(soma.leak, shape) / one, zero, "none"
         case Neuron():
-            threshold = (flat(soma.threshold, shape).astype(np.int64) - _equal(soma)) * UNIT
+            threshold = (flat(soma.threshold, shape).astype(np.int64) - equal(soma)) * UNIT
             mode = "none" if owes(soma) else {"subtract": "soft", "set": "hard", "none": "none"}[soma.reset]
             return threshold, flat(soma.leak, shape) / one, flat(soma.reset_value, shape) * UNIT, mode
     raise AssertionError(f"{soma.kind} is not a soma")
-
-
-def _equal(soma: Neuron | Threshold) -> int:
-    """What an integer threshold is lowered by, so that ``>`` means ``>=``."""
-    return int(soma.compare == "at_or_above")

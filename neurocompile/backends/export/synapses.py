@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from neurocompile.errors import GraphError
-from neurocompile.ir.nodes import MOVES, Array, Conv2d, Linear, Node, PadChannels, Scale, Shape, SumPool2d, per_channel
+from neurocompile.ir.nodes import MOVES, Array, Conv2d, Linear, Node, PadChannels, Scale, Shape, SumPool2d
 from neurocompile.ir.populations import Projection
+from neurocompile.mapping.biases import flat
 
 #: entries of a sparse matrix: sources, targets, weights
 _Entries = tuple[Array, Array, Array]
@@ -32,11 +33,6 @@ def synapses(projection: Projection) -> _Entries:
     totals = np.zeros(len(pairs), np.int64)
     np.add.at(totals, which, weights)
     return pairs // size, pairs % size, totals
-
-
-def flat(parameter: Array, shape: Shape) -> Array:
-    """A parameter per neuron, row-major."""
-    return np.broadcast_to(per_channel(parameter, shape), shape).ravel()
 
 
 def _compose(first: _Entries, second: _Entries) -> _Entries:

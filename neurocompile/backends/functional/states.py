@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,9 +11,13 @@ from neurocompile.backends.functional import loops
 from neurocompile.backends.functional.execute import arriving, inward, sums
 from neurocompile.backends.functional.plan import Layer, Plan
 from neurocompile.backends.functional.somas import NeuronLoop, channels_first, physical
+from neurocompile.costs.memory import is_stateful
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import SomaState
-from neurocompile.ir.nodes import Array, Neuron, Readout, Threshold
+from neurocompile.ir.nodes import Array, Neuron, Readout
+
+#: neuron-steps of one population that are looked at together
+_BATCH_NEURONS = 1 << 22
 
 
 def awake_states(
@@ -25,16 +30,20 @@ def awake_states(
     nothing arrives and nothing fires, states leak.
     """
     plan = Plan.of(graph)
-    sent = {name: inward(values, plan.dtypes[name]) for name, values in events.items()}
-    awake, leftover = {}, {}
-    for layer in plan.layers:
-        if graph.timesteps == 1 or isinstance(layer.population.soma, Threshold):
-            continue
-        flags, states = _presentation(layer, sent, graph.timesteps)
-        awake[layer.name] = channels_first(flags, layer.population.shape)
-        rest = _rest(layer, states, max(phases.values()) - phases[layer.name])
-        leftover[layer.name] = channels_first(rest, layer.population.shape)
-    return awake, leftover
+    layers = [layer for layer in plan.layers if is_stateful(layer.population.soma, graph.timesteps)]
+    parts: dict[str, list[Array]] = {layer.name: [] for layer in layers}
+    leftover: dict[str, Array] = {}
+    samples = len(next(iter(events.values())))
+    batch = max(1, _BATCH_NEURONS // (graph.timesteps * max(math.prod(graph.shape(name)) for name in events)))
+    for start in range(0, samples, batch):
+        sent = {name: inward(values[start : start + batch], plan.dtypes[name]) for name, values in events.items()}
+        for layer in layers:
+            flags, states = _presentation(layer, sent, graph.timesteps)
+            parts[layer.name].append(channels_first(flags, layer.population.shape))
+            if start + batch >= samples:
+                rest = _rest(layer, states, max(phases.values()) - phases[layer.name])
+                leftover[layer.name] = channels_first(rest, layer.population.shape)
+    return {layer.name: np.concatenate(parts.pop(layer.name)) for layer in layers}, leftover
 
 
 def _presentation(layer: Layer, sent: Mapping[str, Array], timesteps: int) -> tuple[Array, Array]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Map
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from neurocompile.backends.cycle.result import CycleRun
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
@@ -30,6 +31,9 @@ from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.passes.retime import Retime
 from tests.costs.costs_cases import chip as toy
 from tests.costs.costs_cases import quantity
+
+#: an implementation of the cycle engine
+Run = Callable[..., CycleRun]
 
 FIXED = FixedPoint(state_bits=18, accumulator_bits=12)
 ONE = np.array(FIXED.one)
@@ -178,3 +182,32 @@ def chip(mesh: tuple[int, int, int] = (1, 1, 1), *, unit: str = "ns", **given: A
         "barrier": None,
     }
     return toy(**parts | given)
+
+
+# -------------------------------------------------------------------------------------------------- reading results
+
+
+def row(run: CycleRun, core: int) -> int:
+    return run.cores.core.tolist().index(core)
+
+
+def of_core(run: CycleRun, core: int, *names: str) -> tuple[float, ...]:
+    return tuple(getattr(run.cores, name)[row(run, core)] for name in names)
+
+
+def spent(run: CycleRun, core: int) -> tuple[float, ...]:
+    """(sending, receiving, stalled, idle)"""
+    return of_core(run, core, "sending", "receiving", "stalled", "idle")
+
+
+def at(run: CycleRun, step: int, core: int) -> tuple[float, ...]:
+    """(sending end, receiving start, receiving end) within a chip step."""
+    line, index = run.timeline, (step - run.timeline.first_step, row(run, core))
+    return line.sending_end[index], line.receiving_start[index], line.receiving_end[index]
+
+
+def links(run: CycleRun) -> dict[tuple[int, int], tuple[float, ...]]:
+    """{(from tile, to tile): (messages, busy, wait, peak)}"""
+    each = run.links
+    rows = zip(each.source, each.target, each.messages, each.busy, each.wait, each.peak, strict=True)
+    return {(int(a), int(b)): tuple(numbers) for a, b, *numbers in rows}

@@ -252,16 +252,16 @@ class Step:
                     work += facts.ticks(profile.events.spike_out)
                     for target in facts.goes_to[each.population][number]:
                         work += facts.ticks(profile.events.axon_out)
-                        jobs.append((work, self.message(each.tile, each.population, number, target)))
+                        handling = facts.handling(each.population, number, target)
+                        jobs.append((work, self.message(each.tile, target, handling)))
                         work = 0
         slots = profile.limits.neurons.count if profile.core.visits == "slots" and profile.limits.neurons else 0
         if slots > neurons:
             work += (slots - neurons) * facts.ticks(profile.events.neuron_update_inactive)
         return CoreState(profile.core.overlap, [*jobs, (work, None)], facts.source_visits(core))
 
-    def message(self, tile: int, source: str, neuron: int, target: int) -> Message:
-        way = route(tile, self.facts.tile[target], self.facts.profile)
-        return Message(next(self.numbers), target, self.facts.handling(source, neuron, target), way)
+    def message(self, tile: int, target: int, handling: int) -> Message:
+        return Message(next(self.numbers), target, handling, route(tile, self.facts.tile[target], self.facts.profile))
 
     def entering(self) -> Buffer:
         """What comes from off the chip, with the times at which it does."""
@@ -275,12 +275,17 @@ class Step:
             for _ in range(facts.copies(name, int(value)))
             for target in facts.goes_to[name][neuron]
         ]
+        entering = [(target, facts.handling(name, neuron, target)) for name, neuron, target in wanted]
+        for population in facts.biased:
+            if facts.own_step(population.name, self.t + min(1, population.soma.phase)):
+                brought = {core: facts.bias_handling(population, core) for core in facts.cores}
+                entering += [(core, handling) for core, handling in brought.items() if handling is not None]
         earlier: Counter[int] = Counter()  # for each core
         turns = []
-        for name, neuron, target in wanted:
-            turns.append((earlier[target], target, name, neuron))
+        for target, handling in entering:
+            turns.append((earlier[target], target, handling))
             earlier[target] += 1
-        buffer = [self.message(tile, name, neuron, target) for _, target, name, neuron in sorted(turns)]
+        buffer = [self.message(tile, target, handling) for _, target, handling in sorted(turns)]
         for place, message in enumerate(buffer):
             message.due = (place + 1) * each
         return buffer

@@ -20,7 +20,8 @@ from neurocompile.costs.memory import assign, is_stateful, state_words, synapse_
 from neurocompile.hardware.profile import Bank, Cost, Level, Profile
 from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Linear, Readout, per_channel
+from neurocompile.ir.interpret import SomaState
+from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Linear, Readout, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits, shares_kernels, words_per_axon
@@ -80,6 +81,7 @@ class Facts:
             for projection in self.by_name[each.population].projections
         ]
         self.goes_to = {name: self.targets(name) for name in self.phase}
+        self.biased = [p for p in self.populations if profile.core.biases == "sent" and driven(p).any()]
         self.active = {p.name: self.active_updates(p) for p in self.populations}
         self.visits = np.zeros((len(mapping.slices), 3), np.int64)
 
@@ -142,6 +144,28 @@ class Facts:
                 for neuron in np.flatnonzero(piece.paths.sum(axis=0)):
                     found[neuron].add(piece.each.core)
         return [sorted(cores) for cores in found]
+
+    def bias_handling(self, population: Population, core: int) -> int | None:
+        """How long ``core`` works on the message that brings biases there; None where it brings none."""
+        time, reached, slots = 0, False, self.profile.limits.neurons
+        kinds: dict[str, int] = {}
+        for piece in self.pieces:
+            if piece.each.population == population.name:
+                name = piece.bank.name if piece.bank else ""
+                kinds[name] = kinds.get(name, 0) + int(piece.paths.sum())
+        most = max(kinds, key=lambda name: kinds[name])
+        bank = next((each for each in self.profile.banks if each.name == most), None)
+        op = bank.synaptic_op if bank else self.profile.events.synaptic_op
+        for each in self.mapping.slices:
+            if (each.population, each.core) != (population.name, core):
+                continue
+            if ops := int(driven(population)[box_index(each.box)].sum()):
+                time += self.ticks(bank.message) if bank else 0
+                if self.profile.core.fetch == "row":
+                    assert slots is not None
+                    ops = 0 if reached else slots.count
+                time, reached = time + ops * self.ticks(op) if ops else time, True
+        return time + self.ticks(self.profile.events.axon_in) if reached else None
 
     @functools.cache  # noqa: B019
     def handling(self, source: str, neuron: int, core: int) -> int:
@@ -237,6 +261,15 @@ class Facts:
         if isinstance(node, DirectEncoder) and node.low < 0:
             value &= (1 << payload_bits(node)) - 1
         return abs(value).bit_count()
+
+
+def driven(population: Population) -> Array:
+    """bool over a population: neurons with a bias; of those that compare sums alone, those that fire without input."""
+    soma, shape = population.soma, population.shape
+    if isinstance(soma, Threshold):
+        fired: Any = SomaState(soma, shape, 1, np.dtype(np.int64)).step(np.zeros((1, *shape), np.int64))
+        return np.asarray(fired)[0] != 0
+    return np.broadcast_to(per_channel(np.asarray(getattr(soma, "bias", 0)) != 0, shape), shape)
 
 
 def counts_in_cycles(profile: Profile) -> bool:

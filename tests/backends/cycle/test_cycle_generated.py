@@ -103,15 +103,25 @@ def small_networks(draw: DrawFn) -> Graph:
 
 
 @st.composite
+def crowds(draw: DrawFn) -> Graph:
+    """Many neurons that send to few, and get something back in between."""
+    many, few = draw(st.integers(6, 12)), draw(st.integers(1, 3))
+    net = Net(1, draw(st.sampled_from((1, 2))))
+    net.add("many", ("code", dense(many, 1)), ("few", Recurrent(shape=(few,), steps=2), dense(many, few)))
+    return net.add("few", ("many", dense(few, many))).graph
+
+
+@st.composite
 def times(draw: DrawFn) -> float:
     """Mostly small whole numbers, so that much happens at once."""
     return draw(st.sampled_from((0, 1, 1, 2, 2, 3, 5, 0.75, 7.000001)))
 
 
 @st.composite
-def profiles(draw: DrawFn) -> Profile:
+def profiles(draw: DrawFn, *, crowded: bool = False) -> Profile:
+    """``crowded``: messages are bound to get into each other's way."""
     pick = lambda *options: draw(st.sampled_from(options))  # noqa: E731
-    mesh = (pick(1, 2, 3), pick(1, 2, 3), pick(1, 1, 2))
+    mesh = (pick(1, 2, 3), 3 if crowded else pick(1, 2, 3), pick(1, 1, 2))
     events: dict[str, Any] = {name: draw(times()) for name in ("neuron_update_active", "neuron_update_inactive")}
     for name in ("neuron_update_stateless", "neuron_update_readout", "spike_out", "axon_out", "axon_in", "synaptic_op",
                  "graded_synaptic_op"):  # fmt: skip
@@ -130,15 +140,16 @@ def profiles(draw: DrawFn) -> Profile:
     host = {"tile": draw(st.integers(0, mesh[0] * mesh[1] - 1)), "message": cost(draw(times()))}
     network = noc(draw(times()), south=draw(times()), within=draw(times()), link=pick(None, 0, 1, 2, 4),
                   buffers=pick(None, 1, 1, 2, 3))  # fmt: skip
+    narrow = noc(pick(1, 2, 3), south=pick(1, 2), within=pick(0, 1), link=pick(1, 2, 3), buffers=pick(None, 1, 2))
     memory = [level(holds, read=pick(None, 1), write=pick(None, 2), included=pick(True, False, False))
               for holds in pick((), ("synapses", "state"), ("state",))]  # fmt: skip
     return chip(
         mesh, **events, banks=banks, memory=memory,
-        noc=pick(network, network, network, None),
+        noc=pick(network, network, network, None) if not crowded else narrow,
         host=pick(None, host, host | {"message": None}),
         core={
             "overlap": pick(True, False), "visits": pick("mapped", "mapped", "slots", "active"),
-            "fetch": pick("list", "list", "row"), "active": pick("input", "state"),
+            "fetch": pick("list", "list", "row"), "active": pick("input", "state"), "biases": pick("held", "sent"),
         },
         barrier=pick(None, {"points": [{"tiles": n, "time_ns": quantity(3 * n, "ns")} for n in (1, 10)]}),
         tick_ns=pick(None, None, quantity(20, "ns")),
@@ -150,9 +161,9 @@ def profiles(draw: DrawFn) -> Profile:
 
 @st.composite
 def boxes(draw: DrawFn, shape: tuple[int, ...]) -> list[Box]:
-    """A shape cut along one axis, in up to three."""
+    """A shape cut along one axis, in up to four."""
     axis = draw(st.integers(0, len(shape) - 1))
-    cuts = sorted(draw(st.sets(st.integers(1, shape[axis] - 1), max_size=2))) if shape[axis] > 1 else []
+    cuts = sorted(draw(st.sets(st.integers(1, shape[axis] - 1), max_size=3))) if shape[axis] > 1 else []
     whole = [(0, extent) for extent in shape]
     return [
         (*whole[:axis], (start, stop), *whole[axis + 1 :])
@@ -175,10 +186,10 @@ def mappings(draw: DrawFn, graph: Graph, profile: Profile) -> Mapping:
 
 
 @st.composite
-def cases(draw: DrawFn, graphs: st.SearchStrategy[Graph], samples: int) -> Case:
-    graph, profile = draw(graphs), draw(profiles())
+def cases(draw: DrawFn, graphs: st.SearchStrategy[Graph], samples: int, *, crowded: bool = False) -> Case:
+    graph, profile = draw(graphs), draw(profiles(crowded=crowded))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    count, rate = draw(st.integers(1, samples)), draw(st.sampled_from((0.1, 0.5, 0.9)))
+    count, rate = draw(st.integers(1, samples)), draw(st.sampled_from((0.8, 1.0) if crowded else (0.1, 0.5, 0.9)))
     lead = (count, graph.timesteps)
     events = {}
     for name in graph.of_kind(*ENCODERS, *SPIKING):
@@ -224,7 +235,10 @@ def assert_same(engine: CycleRun, judge: CycleRun) -> None:
 def entering(case: Case) -> int:
     """Messages from off the chip."""
     facts = Facts(case.graph, case.mapping, case.profile, case.events, case.awake, case.leftover)
-    return sum(
+    samples, timesteps = next(iter(case.events.values())).shape[:2]
+    cores = {each.core for each in case.mapping.slices}
+    biased = sum(facts.bias_handling(each, core) is not None for each in facts.biased for core in cores)
+    return samples * timesteps * biased + sum(
         facts.copies(name, int(value)) * len(facts.goes_to[name][neuron])
         for name in case.graph.of_kind(*ENCODERS)
         for values in case.events[name].reshape(-1, *case.graph.shape(name))
@@ -269,6 +283,12 @@ SMALL = cases(small_networks(), samples=3)
 @settings(max_examples=200, phases=PHASES)
 @given(SMALL)
 def test_small_networks(case: Case) -> None:
+    assert_agreement(case)
+
+
+@settings(max_examples=100, phases=PHASES)
+@given(cases(crowds(), samples=2, crowded=True))
+def test_crowded_networks(case: Case) -> None:
     assert_agreement(case)
 
 
