@@ -450,13 +450,17 @@ def diff_profiles(
 def profile_schema(
     out: Annotated[Path | None, typer.Option(help="The file to write; stdout if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write the JSON Schema of profiles, which editors complete and check files by."""
     from neurocompile import commands
 
     schema = commands.profile_schema(out, force=force)
-    if out is None:
+    if as_json:
+        sys.stdout.write(json.dumps(schema) + "\n")
+    elif out is None and not quiet:
         sys.stdout.write(commands.schema_text(schema))
 
 
@@ -588,6 +592,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _spread(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words
     status = 0
+    for name in ("stdout", "stderr"):  # closed from the beginning: Python has None then, which nobody can write to
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     try:
         from neurocompile.console import orderly_signals
 
@@ -632,5 +639,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             status = 1
     if arguments is None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; Python's own way out is not to be interrupted
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all is done; Python's own way out is not to be interrupted
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise SystemExit(status)

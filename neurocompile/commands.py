@@ -29,8 +29,9 @@ from neurocompile.program import Options, Program, check_free, default_folder, n
 from neurocompile.recording import write_npz
 from neurocompile.reports import compare as side_by_side
 from neurocompile.reports.data import Report, report_data
+from neurocompile.reports.drift import FORMAT as DRIFT_FORMAT
 from neurocompile.reports.files import render_comparison, render_report
-from neurocompile.reports.tabs.accuracy import accuracy_tab
+from neurocompile.reports.tabs.accuracy import accuracy_page
 from neurocompile.reports.timing import cycle_section, cycle_summary, raster_section, timed_of
 from neurocompile.reports.wording import plain
 from neurocompile.resources import find_profile, list_profiles, list_targets
@@ -113,6 +114,7 @@ def run(
     if explain and backend == "cycle":
         raise InputError("--explain is about kernels of the functional engine; give --backend functional")
     program = Program.load(folder)
+    _drift(folder, program)  # where it is damaged, that is told before the work is done
     kernels = {"kernels": driver.explain(program, backend)} if explain else {}
     samples, labels, data = _samples(program, input_file, labels_file, limit)
     if save is not None:
@@ -148,7 +150,7 @@ def run(
             write_npz(file, result.outputs, result.events)
     try:
         write_report(folder, program, result.activity, timed)
-    except OSError:  # such as a folder that is for reading only: the results count all the same
+    except (OSError, InputError):  # such as a folder that is for reading only: the results count all the same
         recorded = False
     else:
         recorded = True
@@ -182,7 +184,7 @@ def verify(
         data=data,
         progress=progress,
     )
-    result = {"program": str(folder), **drift}
+    result = {"program": str(folder), "graph_hash": program.integer.hash, **drift}
     try:
         write_whole(folder / "drift.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     except (OSError, InputError):  # such as a folder that is for reading only: the numbers count all the same
@@ -224,7 +226,7 @@ def report(
     (result,), errors = _columns(folder, program, [chip], measured, progress)
     if errors:
         raise errors[0]
-    result["drift"] = _drift(folder)
+    result["drift"] = _drift(folder, program)
     others = _beside(beside, folder, program, measured, progress)
     write_all({path: render_report(form, result, others) for form, path in wanted.items()})
     return result
@@ -411,19 +413,27 @@ def _timed_report(program: Program, chip: Profile, measured: Measured, progress:
     return make_report(other, ran.activity, timed)
 
 
-def _drift(folder: Path) -> dict[str, Any] | None:
-    """What verify has written into a program folder; InputError where it is damaged."""
+def _drift(folder: Path, program: Program) -> dict[str, Any] | None:
+    """What verify has written into a program folder; InputError where it is damaged, or of another program."""
     path = folder / "drift.json"
     if not path.is_file():
         return None
     try:
         if path.stat().st_size > _LARGEST_DRIFT_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
-        plain: dict[str, Any] = json.loads(path.read_bytes())
-        accuracy_tab({"drift": plain})
+        plain: dict[str, Any] = json.loads(path.read_bytes(), parse_constant=_no_number)
+        if plain["format"] != DRIFT_FORMAT:
+            raise ValueError(f"format {plain['format']!r:.40}")
+        accuracy_page({"drift": plain})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise InputError(f"{path}: it is damaged ({error!r:.80}); run verify again, or delete it") from None
+    if plain.get("graph_hash", program.integer.hash) != program.integer.hash:
+        raise InputError(f"{path}: it is of another program; run verify again, or delete it")
     return plain
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 @dataclass(frozen=True)
@@ -464,18 +474,17 @@ def report_elsewhere(program: Program, work: Work, chip: Profile, progress: Prog
 
 def write_report(folder: Path, program: Program, activity: Activity, timed: Timing | None = None) -> None:
     """The files of a program folder that depend on what the network did with some data."""
-    result = {**make_report(program, activity, timed), "drift": _drift(folder)}
+    result = {**make_report(program, activity, timed), "drift": _drift(folder, program)}
     with name_errors(folder), tempfile.TemporaryDirectory(prefix=".neurocompile-", dir=folder) as scratch:
         fresh = Path(scratch)
         activity.save(fresh)
         (fresh / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
         (fresh / "report.html").write_bytes(render_report("html", result))
-        if timed is None:
-            (folder / _CYCLE).unlink(missing_ok=True)
-        else:
+        if timed is not None:
             (fresh / _CYCLE).write_bytes(to_bytes(timed.cycle, timed.shown, _run_hash(program, activity)))
-        for path in fresh.iterdir():
-            path.replace(folder / path.name)
+        write_all({folder / path.name: path.read_bytes() for path in fresh.iterdir()})
+        if timed is None:  # an older run's times do not belong to this one
+            (folder / _CYCLE).unlink(missing_ok=True)
 
 
 def _run_hash(program: Program, activity: Activity) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_cases import Result, edited_profile
+from safetensors import safe_open
 from safetensors.numpy import save
 
 Cli = Callable[..., Result]
@@ -127,17 +128,74 @@ def test_more_than_memory_holds(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     cli(*CYCLE).refused("(400); build it with fewer time steps")
 
 
-@pytest.mark.parametrize("damage", ["half", "text", "other arrays"])
+@pytest.mark.parametrize("damage", ["half", "text", "other arrays", "times beyond all runs"])
 def test_damaged_times_are_refused(cli: Cli, place: Path, damage: str) -> None:
     assert cli(*CYCLE).status == 0
     path = place / "program" / "cycle.safetensors"
     whole = path.read_bytes()
     broken = {"half": whole[: len(whole) // 2], "text": b"nothing", "other arrays": save({"visits": np.zeros(3)})}
+    with safe_open(path, framework="numpy") as file:
+        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    broken["times beyond all runs"] = save({**arrays, "sample_latency": arrays["sample_latency"] + 1e200}, metadata)
     path.write_bytes(broken[damage])
     cli("report", "program").refused("cycle.safetensors: ", "again")
 
 
-def test_damaged_drift_is_refused(cli: Cli, place: Path) -> None:
+def _with(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda drift: {**drift, **changes}
+
+
+DRIFTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "another thing": (lambda _: {"conclusion": 3}, "drift.json: it is damaged"),
+    "no object": (lambda _: [], "drift.json: it is damaged"),
+    "another format": (_with(format="neurocompile.drift/9"), "damaged (ValueError(\"format 'neurocompile.drift/9'\"))"),
+    "no number": (_with(accuracy_float=float("nan")), "drift.json: it is damaged (ValueError('NaN is no number'))"),
+    "a table of lists": (_with(engines={"lava": {"state": [[]], "samples": {}}}), "drift.json: it is damaged"),
+    "another program": (_with(graph_hash="0"), "drift.json: it is of another program"),
+}
+
+
+@pytest.mark.parametrize("case", DRIFTS)
+def test_damaged_drift_is_refused(cli: Cli, place: Path, case: str) -> None:
+    path, (change, says) = place / "program/drift.json", DRIFTS[case]
     cli("run", "program", "--input", "x.npy")
-    (place / "program" / "drift.json").write_text('{"conclusion": 3}')
-    cli("report", "program").refused("drift.json: it is damaged", "run verify again")
+    cli("verify", "program", "--input", "x.npy", "--quick")
+    assert cli("report", "program", "--json").json["drift"]["graph_hash"]
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    cli("report", "program").refused(says, "; run verify again, or delete it")
+
+
+def test_drift_from_before_it_said_of_which_program_it_is(cli: Cli, place: Path) -> None:
+    path = place / "program/drift.json"
+    cli("verify", "program", "--input", "x.npy", "--quick")
+    drift = json.loads(path.read_text())
+    del drift["graph_hash"]
+    path.write_text(json.dumps(drift))
+    assert cli("report", "program", "--input", "x.npy", "--json").json["drift"] == drift
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_an_interrupt_while_the_results_are_put_in_place(
+    cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    cli(*CYCLE, "--limit", "2")
+    before = {path.name: path.read_bytes() for path in (place / "program").iterdir()}
+    replace, calls = Path.replace, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target.parent == Path("program") and not self.name.endswith(".before"):
+            calls.append(target.name)
+            if len(calls) == moment + 1:
+                raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    cli(*CYCLE).refused("interrupted; nothing was left behind", status=130)
+    assert len(calls) == moment + 1
+    assert {path.name: path.read_bytes() for path in (place / "program").iterdir()} == before
+
+
+def test_damaged_drift_is_told_before_a_run(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurocompile.commands.time_run", lambda *_, **__: pytest.fail("it was run"))
+    (place / "program/drift.json").write_text("[]")
+    cli(*CYCLE).refused("drift.json: it is damaged", "run verify again, or delete it")

@@ -237,6 +237,18 @@ def test_narrow_terminal_and_plain_encoding(place: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_nobody_listens(cli: Cli, monkeypatch: pytest.MonkeyPatch, closed: list[str]) -> None:
+    """Where a stream is closed from the beginning, Python has None for it."""
+    for words, status in ((["report", "program"], 0), (["report", "program", "--json"], 0), (["report", "none"], 2)):
+        for name in closed:
+            monkeypatch.setattr(sys, name, None)
+        result = cli(*words)
+        assert result.status == status
+        assert bool(result.out) == (status == 0 and "stdout" not in closed)
+        assert bool(result.err) == (status == 2 and "stderr" not in closed)
+
+
 @pytest.mark.parametrize("command", [["profiles", "--json"], ["report", "program"]])
 def test_a_reader_that_has_seen_enough(place: Path, command: list[str]) -> None:
     process = subprocess.Popen(

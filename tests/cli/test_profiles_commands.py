@@ -146,7 +146,8 @@ def test_diff(cli: Cli, place: Path) -> None:
 
 def test_schema(cli: Cli, place: Path) -> None:
     printed = cli("profiles", "schema").out
-    assert json.loads(printed) == json_schema()
+    assert json.loads(printed) == cli("profiles", "schema", "--json").json == json_schema()
+    assert cli("profiles", "schema", "--quiet") == Result(0, "", "")
     assert cli("profiles", "schema", "--out", "schema.json") == Result(0, "", "")
     assert (place / "schema.json").read_text() == printed
     cli("profiles", "schema", "--out", "schema.json").refused("schema.json exists; give --force to replace it")

@@ -24,6 +24,7 @@ from neurocompile.reports.page.svg import (
     marker,
     named,
     patterns,
+    same,
     shown,
 )
 
@@ -140,9 +141,10 @@ def histogram(values: Sequence[float], unit: str, x_title: str, bins: int = 24) 
 
 
 def distribution(values: Sequence[float], bins: int = 24) -> tuple[list[float], list[int]]:
-    """Edges of equal parts of the values' range, and how many values lie in each; one part where all are equal."""
+    """Edges of equal parts of the values' range, and how many values lie in each; one part where all are equal, but for
+    rounding."""
     low, high = min(values), max(values)
-    if low == high:
+    if same(low, high):
         around = abs(low) / 100 or 0.5
         return [low - around, low + around], [len(values)]
     bins = max(1, min(bins, math.ceil(2 * math.sqrt(len(values)))))

@@ -118,6 +118,11 @@ def named(drawing: Element, name: str, room: float, **attributes: str | float) -
         hint(label, name)
 
 
+def same(low: float, high: float) -> bool:
+    """Whether two numbers differ by no more than rounding, so that no ticks stand between them."""
+    return math.isclose(low, high, rel_tol=1e-9)
+
+
 def compact(value: float) -> str:
     """A number, not below zero, in at most four characters, for the cells of maps."""
     for factor, letter in ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")):
@@ -145,7 +150,7 @@ class Scale:
             return cls(low / 1.3, high * 1.3, start, end, log=True)
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)
-        elif low == high:
+        elif same(low, high):
             low, high = low - abs(low) / 10, high + abs(high) / 10
         if low == high:
             high = low + 1

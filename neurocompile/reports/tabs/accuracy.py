@@ -7,7 +7,7 @@ from typing import Any
 from neurocompile.reports import drift as words
 from neurocompile.reports.conversion import said as conversion_said
 from neurocompile.reports.data import Report
-from neurocompile.reports.page import Block, Column, Facts, Figure, Key, Keys, Table, Text, charts
+from neurocompile.reports.page import Block, Column, Facts, Figure, Key, Keys, Page, Tab, Table, Text, charts, render
 from neurocompile.reports.page.blocks import Value
 from neurocompile.reports.wording import percent
 
@@ -29,6 +29,11 @@ def accuracy_tab(report: Report) -> list[Block]:
     if conversion:
         blocks += _conversion(conversion)
     return blocks
+
+
+def accuracy_page(report: Report) -> str:
+    """The tab alone, as a page: what can be shown in a report is what can be shown so."""
+    return render(Page("accuracy", "", [Tab("accuracy", "Accuracy", accuracy_tab(report))]))
 
 
 def _pair(line: str) -> tuple[str, str]:

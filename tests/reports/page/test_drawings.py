@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from xml.etree.ElementTree import Element
 
@@ -48,6 +49,25 @@ def test_long_names_are_cut_and_still_told() -> None:
     drawing = charts.bars([(name, 1.0)], "pJ")
     assert words(drawing)[0].endswith("…")
     assert name in hints(drawing)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1234.5678, 1e9, 1e15, 1e18])
+@pytest.mark.parametrize("apart", [0, 1, 4, 1e-12, 1e-10, 1e-8, 1e-6])
+def test_values_that_differ_by_rounding_can_be_drawn(size: float, apart: float) -> None:
+    values = [size, size + (apart * math.ulp(size) if apart >= 1 else apart * size)]
+    edges, counts = charts.distribution(values)
+    assert sum(counts) == 2
+    assert len(counts) == (3 if 1e-9 < apart < 1 else 1)
+    assert edges[0] <= values[0] <= values[1] <= edges[-1]
+    for unit in ("ns", "pJ", ""):
+        for drawing in (
+            charts.histogram(values, unit, "latency"),
+            charts.lines([0, 1], [("a", values)], unit=unit, x_title="step", zero=False),
+            charts.scatter([("a", size, size, 0), ("b", *values, 1)], x=("energy", unit), y=("latency", unit)),
+            charts.scatter([("a", *values, 0)], x=("energy", unit), y=("latency", unit), log=False),
+        ):
+            assert len(words(drawing)) > 3
+            assert not any("nan" in word or "inf" in word for word in words(drawing))
 
 
 def test_names_of_points_and_series_stay_within_the_drawing() -> None:
