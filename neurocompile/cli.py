@@ -594,7 +594,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     status = 0
     for name in ("stdout", "stderr"):  # closed from the beginning: Python has None then, which nobody can write to
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+            setattr(sys, name, io.StringIO())
     try:
         from neurocompile.console import orderly_signals
 
