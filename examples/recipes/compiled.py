@@ -27,8 +27,8 @@ class Compiled:
     """What became of a network.
 
     ``engines``: "equal", "differs: where" or "unavailable: why" for each engine, against the interpreter, on
-    ``compared`` samples. ``spikes``: of all neurons, per sample. ``refused``: why it has no program; then nothing else is
-    known.
+    ``compared`` samples. ``spikes``: of all neurons, per sample. ``refused``: why it has no program; then nothing
+    else is known.
     """
 
     refused: str | None = None
