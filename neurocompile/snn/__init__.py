@@ -14,7 +14,14 @@ from neurocompile.snn.neuron import IF, LIF, Readout, clamp_parameters
 from neurocompile.snn.recurrent import OneToOne, Recurrent
 from neurocompile.snn.running import record_spikes, run
 from neurocompile.snn.state import Stateful, reset_state
-from neurocompile.snn.surrogate import ArctanSurrogate, LinearSurrogate, Surrogate
+from neurocompile.snn.surrogate import (
+    ArctanSurrogate,
+    ExponentialSurrogate,
+    LinearSurrogate,
+    MembraneLinearSurrogate,
+    StdbSurrogate,
+    Surrogate,
+)
 from neurocompile.snn.tracing import trace
 from neurocompile.snn.wiring import ModuleSpec, Step, Wiring, wiring_from_plain, wiring_to_plain
 
@@ -24,13 +31,16 @@ __all__ = [
     "ArctanSurrogate",
     "Checkpoint",
     "DirectEncoder",
+    "ExponentialSurrogate",
     "LinearSurrogate",
+    "MembraneLinearSurrogate",
     "ModuleSpec",
     "OneToOne",
     "PoissonEncoder",
     "Readout",
     "Recurrent",
     "Stateful",
+    "StdbSurrogate",
     "Step",
     "Surrogate",
     "TimeConstantDropout",
