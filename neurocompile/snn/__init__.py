@@ -22,6 +22,7 @@ from neurocompile.snn.surrogate import (
     StdbSurrogate,
     Surrogate,
 )
+from neurocompile.snn.timed import TimedReadout, two_softmax_loss
 from neurocompile.snn.tracing import trace
 from neurocompile.snn.wiring import ModuleSpec, Step, Wiring, wiring_from_plain, wiring_to_plain
 
@@ -44,6 +45,7 @@ __all__ = [
     "Step",
     "Surrogate",
     "TimeConstantDropout",
+    "TimedReadout",
     "WiredModule",
     "Wiring",
     "build_module",
@@ -60,6 +62,7 @@ __all__ = [
     "save",
     "set_thresholds",
     "trace",
+    "two_softmax_loss",
     "wiring_from_plain",
     "wiring_to_plain",
 ]

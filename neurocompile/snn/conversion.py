@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from neurocompile.errors import GraphError, InputError
 from neurocompile.snn.neuron import LIF
 from neurocompile.snn.state import reset_state
+from neurocompile.snn.timed import hidden_neurons
 from neurocompile.snn.tracing import fx_graph
 
 
@@ -101,7 +102,7 @@ def set_thresholds(model: nn.Module, data: Tensor, percentile: float = 90.0) -> 
     input x, which makes ``model`` the ANN it was converted from. A layer's threshold is the given percentile of all
     values of x there, negative ones included, over samples, channels and positions together, interpolated linearly;
     every element of a per-channel or per-neuron threshold gets that one number. IIR-SNN (Chowdhury et al. 2021, §4)
-    takes the 90th percentile.
+    takes the 90th percentile. The threshold of a :class:`TimedReadout` stays.
 
     Args:
         model: a network with :class:`LIF` layers, changed in place; its mode is kept.
@@ -117,9 +118,8 @@ def set_thresholds(model: nn.Module, data: Tensor, percentile: float = 90.0) -> 
     found: dict[str, float] = {}
     handles: list[RemovableHandle] = []
     modes = {module: module.training for module in model.modules()}
-    for name, module in model.named_modules():
-        if isinstance(module, LIF):
-            handles.append(module.register_forward_hook(_listen(name, found, percentile)))
+    for name, neuron in hidden_neurons(model).items():
+        handles.append(neuron.register_forward_hook(_listen(name, found, percentile)))
     if not handles:
         raise GraphError(f"{type(model).__name__}: has no LIF layers; put them in with replace_relu first")
     try:
