@@ -7,13 +7,14 @@ batch for a number of steps, :func:`save` writes what ``neurocompile build`` rea
 from neurocompile.snn import models
 from neurocompile.snn.build import WiredModule, build_module
 from neurocompile.snn.checkpoint import Checkpoint, load, load_into, load_state, save
-from neurocompile.snn.conversion import fuse_batchnorm, replace_relu, set_thresholds
+from neurocompile.snn.conversion import balance_thresholds, fuse_batchnorm, replace_relu, set_thresholds
 from neurocompile.snn.dropout import TimeConstantDropout
 from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
 from neurocompile.snn.neuron import IF, LIF, Readout, clamp_parameters
+from neurocompile.snn.pruning import Pruning, prune_by_magnitude
 from neurocompile.snn.recurrent import OneToOne, Recurrent
-from neurocompile.snn.running import record_spikes, run
-from neurocompile.snn.state import Stateful, reset_state
+from neurocompile.snn.running import record_spikes, run, truncated_bptt
+from neurocompile.snn.state import Stateful, detach_state, reset_state
 from neurocompile.snn.surrogate import (
     ArctanSurrogate,
     ExponentialSurrogate,
@@ -38,6 +39,7 @@ __all__ = [
     "ModuleSpec",
     "OneToOne",
     "PoissonEncoder",
+    "Pruning",
     "Readout",
     "Recurrent",
     "Stateful",
@@ -48,13 +50,16 @@ __all__ = [
     "TimedReadout",
     "WiredModule",
     "Wiring",
+    "balance_thresholds",
     "build_module",
     "clamp_parameters",
+    "detach_state",
     "fuse_batchnorm",
     "load",
     "load_into",
     "load_state",
     "models",
+    "prune_by_magnitude",
     "record_spikes",
     "replace_relu",
     "reset_state",
@@ -62,6 +67,7 @@ __all__ = [
     "save",
     "set_thresholds",
     "trace",
+    "truncated_bptt",
     "two_softmax_loss",
     "wiring_from_plain",
     "wiring_to_plain",

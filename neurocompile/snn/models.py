@@ -22,6 +22,7 @@ from neurocompile.snn.dropout import TimeConstantDropout
 from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
 from neurocompile.snn.layers import FUNCTIONS
 from neurocompile.snn.neuron import LIF, Readout
+from neurocompile.snn.running import check_timesteps
 from neurocompile.snn.state import Stateful, reset_state
 from neurocompile.snn.timed import TimedReadout, hidden_neurons
 from neurocompile.snn.tracing import trace
@@ -346,8 +347,7 @@ def tune_rates(model: nn.Module, samples: Tensor, timesteps: int, rate: float = 
     """
     if not 0 < rate < 1:
         raise InputError(f"rate is {rate!r}, limit above 0 and below 1; give spikes per neuron and step, such as 0.13")
-    if type(timesteps) is not int or timesteps < 1:
-        raise InputError(f"timesteps is {timesteps!r}; give a whole number of steps, 1 or more")
+    check_timesteps(timesteps)
     if not len(samples) or not bool(samples.isfinite().all()):
         raise InputError(f"samples: shape {tuple(samples.shape)}, NaN or infinite values or none; give finite samples")
     wiring = trace(model)
