@@ -25,7 +25,8 @@ class Pruning:
         """Make the pruned weights exactly 0 again, whatever gradient, momentum or weight decay made of them."""
         with torch.no_grad():
             for name, mask in self.masks.items():
-                self.model.get_parameter(name).masked_fill_(~mask, 0)
+                weight = self.model.get_parameter(name)
+                weight.masked_fill_(~mask.to(weight.device), 0)
 
     @property
     def density(self) -> float:
