@@ -103,9 +103,9 @@ class Activity:
     ``bits``: per encoder of integers, the set bits of what it sent, which is what a chip without graded spikes sends in
     its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
     ``active``: per soma that keeps state (T > 1), its neurons' active updates: the steps in which an event arrived
-    within the neuron's receptive field (whatever the weight), or the neuron fired, or a bias drove it. A leak on its
-    own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when the next
-    sample has begun is dropped, and makes no update active.
+    within the neuron's receptive field (whatever the weight, stored or not), or the neuron fired, or a bias drove it. A
+    leak on its own leaves an update inactive. A delayed event arrives so many steps later; one that would arrive when
+    the next sample has begun is dropped, and makes no update active.
     ``data`` says what the samples were. ``correct``: how many got the class of their label; None without labels.
     ``each``: what each of them did, if that was counted.
     """

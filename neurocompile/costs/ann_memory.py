@@ -19,7 +19,7 @@ from neurocompile.hardware import Level, Profile
 from neurocompile.hardware.profile import Content
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.populations import populations
-from neurocompile.mapping import synapses
+from neurocompile.mapping import stored
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 
 
@@ -49,9 +49,9 @@ def ann_memory(graph: Graph, mapping: Mapping, profile: Profile) -> AnnMemory | 
     @functools.cache
     def weight_words(each: CoreSlice) -> int:
         return sum(
-            count * profile.synapses.axon_words(size, synapses.entry_bits(projection))
+            count * stored.list_words(projection, size, profile)
             for projection in known[each.population].projections
-            for size, count in synapses.lists(projection, each.box, profile).items()
+            for size, count in stored.lists(projection, each.box, profile).items()
         )
 
     try:

@@ -23,7 +23,7 @@ from neurocompile.hardware.profile import Bank, Content
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Array, Readout
 from neurocompile.ir.populations import Projection, populations
-from neurocompile.mapping import synapses
+from neurocompile.mapping import stored, synapses
 from neurocompile.mapping.banks import find_bank, main_bank
 from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
@@ -112,7 +112,7 @@ class Wiring:
         for fed in self._fed[sender].values():
             reached = np.zeros(shape, np.bool_)
             for each, projection in fed:
-                fan_out = synapses.fan_out(projection, each.box)
+                fan_out = stored.fan_out(projection, each.box, self.profile)
                 joined = fan_out > 0
                 first = joined & ~reached
                 reached |= joined
@@ -174,7 +174,7 @@ class Wiring:
         else:
             skips = bank is not None and bank.zeros == "skipped"
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
-        words = _in_level(synapses.words_per_axon(projection, each.box, self.profile), self.profile, level)
+        words = _in_level(stored.words_per_axon(projection, each.box, self.profile), self.profile, level)
         graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
         yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations, in_bank=bank is not None)
         if bank is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -93,6 +94,11 @@ class Projection:
         """The one operator of the chain that has weights."""
         (node,) = (node for node in self.nodes if isinstance(node, WEIGHTED))
         return node
+
+    @cached_property
+    def nonzero(self) -> int:
+        """How many of its weights are not zero."""
+        return int(np.count_nonzero(self.weighted.weight))
 
     @property
     def rows(self) -> slice:

@@ -8,7 +8,8 @@ from neurocompile.hardware.profile import Bank, Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import ENCODERS, Linear, Readout
 from neurocompile.ir.populations import Population, Projection
-from neurocompile.mapping.synapses import fan_out, full_box, shares_kernels
+from neurocompile.mapping.stored import fan_out, is_sparse
+from neurocompile.mapping.synapses import full_box, shares_kernels
 
 
 def find_bank(graph: Graph, population: Population, projection: Projection, profile: Profile) -> Bank | None:
@@ -19,7 +20,8 @@ def find_bank(graph: Graph, population: Population, projection: Projection, prof
     if isinstance(graph.node(projection.source), ENCODERS):
         source = "input"
     target = "readouts" if isinstance(population.soma, Readout) else "neurons"
-    weights = "dense" if isinstance(projection.weighted, Linear) else "sparse"
+    dense = isinstance(projection.weighted, Linear) and not is_sparse(projection, profile)
+    weights = "dense" if dense else "sparse"
     if shares_kernels(projection, profile):
         weights = "shared"
     for bank in profile.banks:
@@ -33,5 +35,5 @@ def main_bank(graph: Graph, population: Population, profile: Profile) -> Bank | 
     counts: Counter[Bank | None] = Counter()
     for projection in population.projections:
         bank = find_bank(graph, population, projection, profile)
-        counts[bank] += int(fan_out(projection, full_box(population.shape)).sum())
+        counts[bank] += int(fan_out(projection, full_box(population.shape), profile).sum())
     return counts.most_common(1)[0][0]

@@ -18,7 +18,7 @@ from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import Array, Neuron, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
-from neurocompile.mapping import synapses
+from neurocompile.mapping import stored, synapses
 from neurocompile.mapping.limits import core_kinds, cut_refusal
 from neurocompile.mapping.synapses import Box, box_index, box_size, full_box
 
@@ -50,7 +50,7 @@ def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
             planes = {
                 each.source: synapses.bit_planes(graph.node(each.source), profile) for each in population.projections
             }
-            cut = _Cut(population, planes, _out_axons(population, everyone, boxes), profile)
+            cut = _Cut(population, planes, _out_axons(population, everyone, boxes, profile), profile)
             own = [piece for box in boxes[population.name] for piece in cut.pieces(box)]
             boxes[population.name] = [piece.box for piece in own]
             pieces = [*own, *pieces]
@@ -58,13 +58,15 @@ def partition(graph: Graph, profile: Profile) -> tuple[Piece, ...]:
             return tuple(pieces)
 
 
-def _out_axons(source: Population, everyone: tuple[Population, ...], boxes: dict[str, list[Box]]) -> Array:
+def _out_axons(
+    source: Population, everyone: tuple[Population, ...], boxes: dict[str, list[Box]], profile: Profile
+) -> Array:
     """int64 over the population: how many boxes each neuron's spikes reach."""
     axons: Array = np.zeros(source.shape, np.int64)
     for target in everyone:
         if projections := _from(source.name, target):
             for box in boxes[target.name]:
-                axons += synapses.reached(projections, box)
+                axons += stored.reached(projections, box, profile)
     return axons
 
 
@@ -101,14 +103,13 @@ class _Cut:
         inflow: Array = np.zeros([stop - start for start, stop in box], np.int64)
         for source, planes in self.planes.items():
             projections = _from(source, self.population)
-            axons += planes * synapses.axons_in(projections, box)
+            axons += planes * stored.axons_in(projections, box, self.profile)
             for projection in projections:
-                bits = synapses.entry_bits(projection)
-                for size, count in synapses.lists(projection, box, self.profile).items():
-                    list_words = self.profile.synapses.axon_words(size, bits)
+                for size, count in stored.lists(projection, box, self.profile).items():
+                    list_words = stored.list_words(projection, size, self.profile)
                     words += planes * count * list_words
                     longest = max(longest, list_words)
-                inflow += planes * synapses.fan_in(projection, box)
+                inflow += planes * stored.fan_in(projection, box, self.profile)
         return {
             "neurons": box_size(box),
             "axons_in": axons,

@@ -1,8 +1,9 @@
 """The geometry of a projection: which sources reach which neurons, and what their synapses take in memory.
 
-Everything is structural: a weight counts whatever its value. A projection factors into channels, rows and columns
-(a ``Linear`` is a convolution whose kernel covers its whole input, a ``Scale`` one of a single position per channel),
-so all counts come from small vectors per axis and no layer is ever built as a matrix.
+Everything is structural: a weight counts whatever its value; what a chip leaves out of that is in ``stored``. A
+projection factors into channels, rows and columns (a ``Linear`` is a convolution whose kernel covers its whole input, a
+``Scale`` one of a single position per channel), so all counts come from small vectors per axis and no layer is ever
+built as a matrix.
 
 How synapses are stored. A message names a *list* of synapses in its target core:
 
@@ -64,7 +65,7 @@ def box_index(box: Box) -> tuple[slice, ...]:
 
 def fan_out(projection: Projection, box: Box) -> Array:
     """int64 over the source's shape: synapses of each source neuron into ``box``; paths where pools overlap."""
-    geometry = _geometry(projection)
+    geometry = geometry_of(projection)
     synapses = sum(
         (_outer(geometry.reach(region)) for region in geometry.regions(box)),
         start=np.zeros(geometry.source, np.int64),
@@ -80,7 +81,7 @@ def reached(projections: Sequence[Projection], box: Box) -> Array:
 
 def axons_in(projections: Sequence[Projection], box: Box) -> int:
     """Source neurons with a synapse into ``box`` by any of ``projections``, all of one source."""
-    geometries = [_geometry(projection) for projection in projections]
+    geometries = [geometry_of(projection) for projection in projections]
     if len({geometry.source for geometry in geometries}) > 1:  # they see it in different shapes
         return int(reached(projections, box).sum())
     counts = _tally([geometry.reach(region) for geometry in geometries for region in geometry.regions(box)])
@@ -89,7 +90,7 @@ def axons_in(projections: Sequence[Projection], box: Box) -> int:
 
 def fan_in(projection: Projection, box: Box) -> Array:
     """int64 over the box: the synapses that each of its neurons receives through this projection."""
-    geometry = _geometry(projection)
+    geometry = geometry_of(projection)
     received = np.zeros([stop - start for start, stop in box], np.int64)
     if regions := geometry.regions(box):
         inflow = np.concatenate([_outer(geometry.inflow(region)).ravel() for region in regions])
@@ -101,7 +102,7 @@ def fan_in(projection: Projection, box: Box) -> Array:
 
 def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
     """How many lists of how many synapses the box's core stores: ``{synapses: lists}``."""
-    geometry = _geometry(projection)
+    geometry = geometry_of(projection)
     regions = geometry.regions(box)
     if _shares(geometry, profile):
         return _tally([(geometry.kernels(regions), *(axis.phases for axis in geometry.axes))])
@@ -112,7 +113,7 @@ def lists(projection: Projection, box: Box, profile: Profile) -> dict[int, int]:
 
 def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
     """int64 over the source's shape: words fetched in the box's core when a message of that source neuron arrives."""
-    geometry = _geometry(projection)
+    geometry = geometry_of(projection)
     synapses = fan_out(projection, box)
     if _shares(geometry, profile):
         kernels = geometry.kernels(geometry.regions(box))
@@ -125,7 +126,7 @@ def words_per_axon(projection: Projection, box: Box, profile: Profile) -> Array:
 
 def shares_kernels(projection: Projection, profile: Profile) -> bool:
     """Whether its weights are stored once per core for all positions."""
-    return _shares(_geometry(projection), profile)
+    return _shares(geometry_of(projection), profile)
 
 
 def entry_bits(projection: Projection) -> int:
@@ -174,7 +175,7 @@ class _Axis:
 
 
 @dataclass(frozen=True)
-class _Geometry:
+class Geometry:
     """A projection as a grouped convolution from ``source`` to ``grid``, both of as many axes. What the population
     sends comes in the shape ``source``; what the grid gives has the shape ``sums`` and is the soma's channels from
     ``first`` on."""
@@ -207,12 +208,17 @@ class _Geometry:
             return [((0, box_size(fed)), *full_box(self.grid[1:]))] if box_size(fed) else []
         return _regions(fed, self.sums, self.grid) if fed[0][0] < fed[0][1] else []
 
-    def kernels(self, regions: Sequence[Box]) -> Array:
-        """(source channels,): to how many of the output channels in ``regions`` each is connected."""
+    def present(self, regions: Sequence[Box]) -> Array:
+        """int64 (output channels,): 1 for those in ``regions``."""
         present = np.zeros(self.grid[0], np.int64)
         for (start, stop), *_ in regions:
             present[start:stop] = 1
-        return np.repeat(present.reshape(self.groups, -1).sum(axis=1), self.source[0] // self.groups)
+        return present
+
+    def kernels(self, regions: Sequence[Box]) -> Array:
+        """(source channels,): to how many of the output channels in ``regions`` each is connected."""
+        by_group = self.present(regions).reshape(self.groups, -1).sum(axis=1)
+        return np.repeat(by_group, self.source[0] // self.groups)
 
     def channels(self, span: tuple[int, int]) -> Array:
         """(source channels,): to how many output channels within ``span`` each is connected."""
@@ -238,7 +244,7 @@ class _Geometry:
         return [channels, *(axis.paths[start:stop].sum(axis=1) for axis, (start, stop) in spans)]
 
 
-def _geometry(projection: Projection) -> _Geometry:
+def geometry_of(projection: Projection) -> Geometry:
     node, operators = projection.weighted, projection.operators
     place = operators.index(node)
     before, behind = operators[:place], operators[place + 1 :]
@@ -273,7 +279,7 @@ def _geometry(projection: Projection) -> _Geometry:
             sums = each.output_shape(sums)
     grid = (outputs, *(axis.paths.shape[0] for axis in axes))
     delays_differ = projection.past is not None and projection.past.delays.ndim > 1
-    return _Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel, delays_differ)
+    return Geometry(source, grid, sums, first, groups, tuple(axes), one_kernel, delays_differ)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -301,7 +307,7 @@ def _window_paths(size: int, window: _Window) -> Array:
     return matrix
 
 
-def _shares(geometry: _Geometry, profile: Profile) -> bool:
+def _shares(geometry: Geometry, profile: Profile) -> bool:
     return profile.synapses.shared_kernels and geometry.one_kernel and not geometry.own_lists
 
 

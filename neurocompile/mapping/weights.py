@@ -1,6 +1,8 @@
-"""Which synapses have a weight other than zero, for chips that skip the others: all else in mapping is structural."""
+"""Which synapses have a weight other than zero, for chips that skip the others or do not store them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,13 +17,25 @@ def nonzero_fan_out(projection: Projection, box: Box) -> Array:
 
     The box is followed back through the projection: whatever a node adds up, the way back spreads.
     """
-    shapes = [projection.source_shape]
-    for node in projection.operators:
+    return _followed_back(projection.operators, projection.source_shape, box)
+
+
+def nonzero_fan_out_behind_pools(projection: Projection, box: Box) -> Array:
+    """The same of the values that the weights read, of that shape: each stands for the neurons of its window."""
+    place, shape = projection.operators.index(projection.weighted), projection.source_shape
+    for node in projection.operators[:place]:
+        shape = node.output_shape(shape)
+    return _followed_back(projection.operators[place:], shape, box)
+
+
+def _followed_back(operators: Sequence[Node], shape: Shape, box: Box) -> Array:
+    shapes = [shape]
+    for node in operators:
         shapes.append(node.output_shape(shapes[-1]))
     paths: Array = np.zeros(shapes.pop(), np.float64)  # exact, and products of floats are fast
     paths[box_index(box)] = 1
-    for node, shape in zip(reversed(projection.operators), reversed(shapes), strict=True):
-        paths = _back(node, paths, shape)
+    for node, before in zip(reversed(operators), reversed(shapes), strict=True):
+        paths = _back(node, paths, before)
     return paths.astype(np.int64)
 
 
@@ -37,7 +51,8 @@ def _back(node: Node, paths: Array, shape: Shape) -> Array:
         case Conv2d():
             return _windows_back(node, paths, shape)
         case Linear():
-            spread: Array = paths.ravel() @ (node.weight != 0)
+            rows = np.flatnonzero(paths)  # a box has few of them, and matrices are large
+            spread: Array = paths.ravel()[rows] @ (node.weight[rows] != 0)
             return spread.reshape(shape)
         case Scale():
             kept: Array = paths * per_channel(node.weight != 0, shape)
@@ -48,14 +63,18 @@ def _back(node: Node, paths: Array, shape: Shape) -> Array:
 
 def _windows_back(node: Conv2d, paths: Array, shape: Shape) -> Array:
     groups, (outputs, _, rows, columns) = node.groups, node.weight.shape
-    joined = (node.weight != 0).astype(np.float64).reshape(groups, outputs // groups, -1, rows, columns)
+    grouped = paths.reshape(groups, outputs // groups, -1)
+    there = grouped.any(axis=(0, 2))  # a box has few channels
+    grouped = grouped[:, there]
+    weight = node.weight.reshape(groups, outputs // groups, -1, rows, columns)[:, there]
+    # (rows, columns, groups, inputs, outputs), in that order in memory, so that products are fast
+    joined = np.ascontiguousarray(np.transpose(weight != 0, (3, 4, 0, 2, 1))).astype(np.float64)
     spread = node.spread(shape)
     (pad_y, pad_x), (height, width) = node.padding, paths.shape[1:]
-    padded = np.zeros((groups, joined.shape[2], spread[1] + 2 * pad_y, spread[2] + 2 * pad_x))
-    grouped = paths.reshape(groups, outputs // groups, -1)
+    padded = np.zeros((groups, joined.shape[3], spread[1] + 2 * pad_y, spread[2] + 2 * pad_x))
     for row in range(rows):
         for column in range(columns):
-            part = np.swapaxes(joined[..., row, column], 1, 2) @ grouped
+            part = joined[row, column] @ grouped
             top, left = row * node.dilation[0], column * node.dilation[1]
             padded[
                 :,

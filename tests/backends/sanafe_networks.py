@@ -166,6 +166,23 @@ def stateless(seed: int, *, biases: bool = False) -> Case:
     return draw.program(1, draw.readout(36, 5, bias=0.25 if biases else 0.0), neurons=50), draw.sample()
 
 
+def pruned(seed: int) -> Case:
+    """A convolution and two linear layers of which a quarter of the weights is left: their lists are sparse.
+
+    Of one step, since with state our updates are active whatever the weight that an event meets."""
+    draw = Drawing(seed, (1, 8, 8), DirectEncoder())
+    draw.conv(1, 4, padding=(1, 1))
+    draw.lif()
+    kept = lambda *shape: draw.rng.random(shape) < 0.25  # noqa: E731
+    draw.add(Conv2d(weight=3 * draw.weights(4, 4, 3, 3) * kept(4, 4, 3, 3), padding=(1, 1), stride=(2, 2)))
+    draw.lif()
+    draw.add(Flatten())
+    draw.add(Linear(weight=3 * draw.weights(30, 64) * kept(30, 64)))
+    draw.lif()
+    draw.add(Linear(weight=draw.weights(5, 30) * kept(5, 30)))
+    return draw.program(1, draw.add(Readout()), neurons=40), draw.sample()
+
+
 def stateless_biased(seed: int) -> Case:
     """The same with biases, for which some neurons fire without input."""
     return stateless(seed, biases=True)
@@ -174,7 +191,19 @@ def stateless_biased(seed: int) -> Case:
 GENERATED = [
     (make, seed)
     for seed, make in enumerate(
-        (linear, convolutions, skip, recurrent, biased, stateless, convolutions, skip, stateless_biased, stateless)
+        (
+            linear,
+            convolutions,
+            skip,
+            recurrent,
+            biased,
+            stateless,
+            convolutions,
+            skip,
+            stateless_biased,
+            stateless,
+            pruned,
+        )
     )
 ]
 

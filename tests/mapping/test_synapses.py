@@ -57,9 +57,22 @@ SHARED = a_profile(synapses={"shared_kernels": True})
 @functools.lru_cache(maxsize=64)
 def matrix_of(projection: Projection) -> np.ndarray:
     """(targets, sources): paths of each pair, by running unit vectors through the operators with weights of one."""
+    return _of_units(with_ones(projection))
+
+
+def nonzero_matrix_of(projection: Projection) -> np.ndarray:
+    """The same of the paths whose weight is not zero."""
+    nodes = tuple(
+        dataclasses.replace(node, weight=(node.weight != 0).astype(np.int64)) if node is projection.weighted else node
+        for node in projection.nodes
+    )
+    return _of_units(dataclasses.replace(projection, nodes=nodes))
+
+
+def _of_units(projection: Projection) -> np.ndarray:
     size = int(np.prod(projection.source_shape))
     units = np.eye(size, dtype=np.int64).reshape(size, *projection.source_shape)
-    return with_ones(projection).apply(units).reshape(size, -1).T
+    return projection.apply(units).reshape(size, -1).T
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,18 +107,18 @@ def channel_shared(projection: Projection) -> bool:
 
 
 def slow_lists(
-    projection: Projection, box: Box, shape: tuple[int, ...], profile: Profile
+    projection: Projection, box: Box, shape: tuple[int, ...], profile: Profile, *, sparse: bool = False
 ) -> tuple[Counter[int], np.ndarray]:
     """(sizes of lists, size of the list that each source neuron points at), from the matrix and the rules' words.
 
-    ``shape``: the soma's."""
+    ``shape``: the soma's. ``sparse``: weights of zero are not in them."""
     rows = targets(box, shape)
-    reach = matrix_of(projection)[rows].sum(axis=0)
+    reach = (nonzero_matrix_of if sparse else matrix_of)(projection)[rows].sum(axis=0)
     pool = window_of(projection)
     if pool.sum(axis=0).max() > 1:
         return Counter(reach[reach > 0].tolist()), reach
     if profile.synapses.shared_kernels and channel_shared(projection):
-        return _slow_shared(projection, rows, reach, pool)
+        return _slow_shared(projection, rows, reach, pool, sparse=sparse)
     windows = {position: members for position, members in enumerate(pool) if members.any()}
     sizes = Counter(int(reach[members > 0][0]) for members in windows.values())
     del sizes[0]
@@ -113,7 +126,7 @@ def slow_lists(
 
 
 def _slow_shared(
-    projection: Projection, rows: list[int], reach: np.ndarray, pool: np.ndarray
+    projection: Projection, rows: list[int], reach: np.ndarray, pool: np.ndarray, *, sparse: bool
 ) -> tuple[Counter[int], np.ndarray]:
     node = projection.weighted
     shape = projection.source_shape
@@ -140,6 +153,8 @@ def _slow_shared(
     of_key: dict[tuple[int, ...], int] = {}
     for channel, output, y, x in itertools.product(range(shape[0]), outputs, range(kernel[0]), range(kernel[1])):
         if channel // (shape[0] // groups) == output // (grid[0] // groups):
+            if sparse and node.weight[output, channel % (shape[0] // groups), y, x] == 0:
+                continue
             key = (channel, y * dilation[0] % stride[0], x * dilation[1] % stride[1])
             if key[1] in met[0] and key[2] in met[1]:
                 of_key[key] = of_key.get(key, 0) + 1

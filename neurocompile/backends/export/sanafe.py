@@ -77,6 +77,7 @@ from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.banks import find_bank, main_bank
 from neurocompile.mapping.biases import biases, flat, signs
 from neurocompile.mapping.mapping import CoreSlice
+from neurocompile.mapping.stored import is_sparse
 from neurocompile.mapping.synapses import bit_planes, payload_bits
 
 #: how the groups of host neurons end that are the biases of others
@@ -224,8 +225,10 @@ class _Export:
         )
         file.write(f"network:\n  name: {_plain(self.program.name)}\n  groups:\n")
         file.writelines(f"{line}\n" for line in self._groups())
-        file.write("  edges:\n")
-        file.writelines(f"    - {line}\n" for line in self._edges())
+        edges = self._edges()
+        first = next(edges, None)  # a network that was pruned to nothing has none
+        file.write("  edges: []\n" if first is None else f"  edges:\n    - {first}\n")
+        file.writelines(f"    - {line}\n" for line in edges)
         file.write("mappings:\n")
         file.writelines(f"  - {line}\n" for line in self._mappings())
 
@@ -283,7 +286,7 @@ class _Export:
             for projection in population.projections:
                 sources, targets, weights = synapses(projection)
                 bank = find_bank(self.graph, population, projection, self.program.profile)
-                if bank and bank.zeros == "skipped":
+                if (bank and bank.zeros == "skipped") or is_sparse(projection, self.program.profile):
                     sources, targets, weights = (each[weights != 0] for each in (sources, targets, weights))
                 values = weights * factors[targets]
                 waits = _axon_steps(projection)[sources] + projection.steps - 1

@@ -18,7 +18,7 @@ _Entries = tuple[Array, Array, Array]
 def synapses(projection: Projection) -> _Entries:
     """Sources, targets (both row-major) and int64 weights of all synapses, by source; paths that meet are one.
 
-    A synapse counts whatever its weight, zero too, as everywhere here.
+    A synapse counts whatever its weight, zero too; what a chip does not store is left out by who asks.
     """
     shape = projection.source_shape
     neurons = np.arange(math.prod(shape))

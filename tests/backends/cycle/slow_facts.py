@@ -1,7 +1,8 @@
 """What happens in a run on a chip, without any time: the first half of the slow simulator.
 
 It shares with the engine what other tests judge (memory levels, words of lists, bit planes) and nothing that is the
-engine's own: synapses come from pushing each source neuron through the projection with all weights one.
+engine's own: synapses come from pushing each source neuron through the projection with all weights one (in a sparse
+list, those that are not zero).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from neurocompile.ir.interpret import SomaState
 from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Linear, Readout, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.mapping import CoreSlice, Mapping
-from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits, shares_kernels, words_per_axon
+from neurocompile.mapping.stored import is_sparse, words_per_axon
+from neurocompile.mapping.synapses import bit_planes, box_index, payload_bits, shares_kernels
 
 TICKS = 10**6  # of a nanosecond or a cycle
 
@@ -109,8 +111,9 @@ class Facts:
     def piece(self, projection: Projection, each: CoreSlice) -> Piece:
         level = self.level(each, "synapses")
         lists = words_per_axon(projection, each.box, self.profile).ravel()
+        sparse = is_sparse(projection, self.profile)
         words = np.array([synapse_words(int(size), self.profile, level) for size in lists])
-        paths = matrix(projection, each, ones=True)
+        paths = matrix(projection, each, ones=not sparse)
         bank = self.bank(projection, each.population)
         skipped = bank is not None and bank.zeros == "skipped"
         planes = bit_planes(self.graph.node(projection.source), self.profile)
@@ -127,7 +130,8 @@ class Facts:
         source = "others" if projection.source in self.by_name else "input"
         source = "itself" if projection.source == population else source
         target = "readouts" if isinstance(self.by_name[population].soma, Readout) else "neurons"
-        weights = "dense" if isinstance(projection.weighted, Linear) else "sparse"
+        full = isinstance(projection.weighted, Linear) and not is_sparse(projection, self.profile)
+        weights = "dense" if full else "sparse"
         weights = "shared" if shares_kernels(projection, self.profile) else weights
         for bank in self.profile.banks:
             wanted = ((bank.source, source), (bank.target, target), (bank.weights, weights))

@@ -21,7 +21,7 @@ from neurocompile.costs.memory import is_stateful
 from neurocompile.hardware import Profile, Quantity
 from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, DirectEncoder, Recurrent
+from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Recurrent
 from neurocompile.ir.populations import populations
 from neurocompile.mapping.limits import CORE_LIMITS
 from neurocompile.mapping.mapping import CoreSlice, Mapping
@@ -157,7 +157,22 @@ def profiles(draw: DrawFn, *, crowded: bool = False) -> Profile:
         limits__neurons=quantity(SLOTS, "neurons"),
         numerics__payload_bits=quantity(pick(0, 8), "bits"),
         synapses__shared_kernels=pick(True, False),
+        synapses__index_bits=pick(None, quantity(4, "bits")),
     )  # fmt: skip
+
+
+@st.composite
+def pruned(draw: DrawFn, graph: Graph) -> Graph:
+    """``graph``, or the same with weights of zero: most of all of them, and all of some."""
+    if draw(st.booleans()):
+        return graph
+    rng, draft = np.random.default_rng(draw(st.integers(0, 2**32 - 1))), graph.edit()
+    for name in graph.of_kind(Conv2d, Linear):
+        node = graph.node(name)
+        assert isinstance(node, (Conv2d, Linear))
+        kept = rng.random(node.weight.shape) < rng.choice((0.0, 0.2, 0.4, 1.0))
+        draft.replace(name, dataclasses.replace(node, weight=node.weight * kept))
+    return draft.finish()
 
 
 @st.composite
@@ -189,6 +204,7 @@ def mappings(draw: DrawFn, graph: Graph, profile: Profile) -> Mapping:
 @st.composite
 def cases(draw: DrawFn, graphs: st.SearchStrategy[Graph], samples: int, *, crowded: bool = False) -> Case:
     graph, profile = draw(graphs), draw(profiles(crowded=crowded))
+    graph = draw(pruned(graph))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count, rate = draw(st.integers(1, samples)), draw(st.sampled_from((0.8, 1.0) if crowded else (0.1, 0.5, 0.9)))
     lead = (count, graph.timesteps)
