@@ -9,7 +9,7 @@ from neurocompile.snn.build import WiredModule, build_module
 from neurocompile.snn.checkpoint import Checkpoint, load, load_into, load_state, save
 from neurocompile.snn.conversion import fuse_batchnorm, replace_relu, set_thresholds
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.neuron import IF, LIF, Readout, clamp_parameters
 from neurocompile.snn.recurrent import OneToOne, Recurrent
 from neurocompile.snn.running import record_spikes, run
@@ -23,7 +23,9 @@ __all__ = [
     "LIF",
     "ArctanSurrogate",
     "Checkpoint",
+    "DctEncoder",
     "DirectEncoder",
+    "HybridEncoder",
     "LinearSurrogate",
     "ModuleSpec",
     "OneToOne",

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from neurocompile.errors import GraphError, InputError
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.layers import FUNCTIONS
 from neurocompile.snn.neuron import LIF, Readout
+from neurocompile.snn.running import check_hybrid
 from neurocompile.snn.state import Stateful, reset_state
 from neurocompile.snn.tracing import trace
 from neurocompile.snn.wiring import Step
@@ -280,7 +281,7 @@ def plain_ann(model: nn.Module) -> nn.Module:
             new = nn.ReLU()
         elif isinstance(module, TimeConstantDropout):
             new = nn.Dropout(module.p)
-        elif isinstance(module, DirectEncoder | PoissonEncoder | Readout):
+        elif isinstance(module, DirectEncoder | HybridEncoder | DctEncoder | PoissonEncoder | Readout):
             new = nn.Identity()
         else:
             continue
@@ -349,6 +350,7 @@ def tune_rates(model: nn.Module, samples: Tensor, timesteps: int, rate: float = 
         raise InputError(f"timesteps is {timesteps!r}; give a whole number of steps, 1 or more")
     if not len(samples) or not bool(samples.isfinite().all()):
         raise InputError(f"samples: shape {tuple(samples.shape)}, NaN or infinite values or none; give finite samples")
+    check_hybrid(model, timesteps)
     wiring = trace(model)
     layers = [module for module in model.modules() if isinstance(module, LIF)]
     if not layers:
