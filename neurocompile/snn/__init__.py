@@ -21,7 +21,7 @@ from neurocompile.snn.efficiency import (
     energy_ratio,
     snn_energy_pj,
 )
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.neuron import IF, LIF, Readout, clamp_parameters
 from neurocompile.snn.pruning import Pruning, prune_by_magnitude
 from neurocompile.snn.recurrent import OneToOne, Recurrent
@@ -46,8 +46,10 @@ __all__ = [
     "LIF",
     "ArctanSurrogate",
     "Checkpoint",
+    "DctEncoder",
     "DirectEncoder",
     "ExponentialSurrogate",
+    "HybridEncoder",
     "LayerOperations",
     "LinearSurrogate",
     "MembraneLinearSurrogate",

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 
 from neurocompile.errors import GraphError, InputError
-from neurocompile.snn.encoders import PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, PoissonEncoder
 from neurocompile.snn.neuron import LIF
 from neurocompile.snn.running import check_timesteps
 from neurocompile.snn.state import reset_state
@@ -126,8 +126,15 @@ def set_thresholds(model: nn.Module, data: Tensor, percentile: float = 90.0) -> 
         handles.append(neuron.register_forward_hook(_listen(name, found, percentile)))
     if not handles:
         raise GraphError(f"{type(model).__name__}: has no LIF layers; put them in with replace_relu first")
+    # the ANN sees the picture, and not its first frequency
+    handles += [
+        module.register_forward_hook(lambda _module, inputs, _part: inputs[0])
+        for module in model.modules()
+        if isinstance(module, DctEncoder)
+    ]
     try:
         model.eval()
+        reset_state(model)
         with torch.no_grad():
             model(data)
     finally:

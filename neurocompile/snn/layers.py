@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from neurocompile.errors import GraphError
 from neurocompile.snn import fields as f
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.fields import Field
 from neurocompile.snn.neuron import IF, LIF, Readout
 from neurocompile.snn.recurrent import CONNECTIONS, OneToOne, Recurrent
@@ -233,6 +233,8 @@ LAYERS: dict[str, Layer] = {
     "Dropout2d": Layer(nn.Dropout2d, {"p": f.FRACTION}),
     "TimeConstantDropout": Layer(TimeConstantDropout, {"p": f.FRACTION}),
     "DirectEncoder": Layer(DirectEncoder, {"limit": f.POSITIVE}, once=True),
+    "HybridEncoder": Layer(HybridEncoder, {"timesteps": f.COUNT, "low": f.NUMBER, "high": f.NUMBER}, once=True),
+    "DctEncoder": Layer(DctEncoder, {"block": f.COUNT, "limit": f.POSITIVE}, once=True),
     "PoissonEncoder": Layer(PoissonEncoder, {"gain": f.POSITIVE, "seed": f.INTEGER}, once=True),
     "LIF": Layer(
         _make_lif,
@@ -287,6 +289,8 @@ MODULE_TYPES: dict[type[nn.Module], str] = {
     **{getattr(nn, name): name for name in LAYERS if hasattr(nn, name)},
     TimeConstantDropout: "TimeConstantDropout",
     DirectEncoder: "DirectEncoder",
+    HybridEncoder: "HybridEncoder",
+    DctEncoder: "DctEncoder",
     PoissonEncoder: "PoissonEncoder",
     LIF: "LIF",
     IF: "LIF",

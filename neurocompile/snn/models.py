@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from neurocompile.errors import GraphError, InputError
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.layers import FUNCTIONS
 from neurocompile.snn.neuron import LIF, Readout
-from neurocompile.snn.running import check_timesteps
+from neurocompile.snn.running import check_hybrid, check_timesteps
 from neurocompile.snn.state import Stateful, reset_state
 from neurocompile.snn.timed import TimedReadout, hidden_neurons
 from neurocompile.snn.tracing import trace
@@ -276,7 +276,10 @@ def plain_ann(model: nn.Module) -> nn.Module:
     Neurons become ``nn.ReLU``, dropout with a constant mask ``nn.Dropout``; encoders and readouts do nothing.
     """
     plain = copy.deepcopy(model)
-    for kinds in (TimedReadout,), (LIF, TimeConstantDropout, DirectEncoder, PoissonEncoder, Readout):
+    for kinds in (
+        (TimedReadout,),
+        (LIF, TimeConstantDropout, DirectEncoder, HybridEncoder, DctEncoder, PoissonEncoder, Readout),
+    ):
         # the first of them has some of the others in it
         for path, module in list(plain.named_modules()):
             if isinstance(module, kinds):
@@ -350,6 +353,7 @@ def tune_rates(model: nn.Module, samples: Tensor, timesteps: int, rate: float = 
     check_timesteps(timesteps)
     if not len(samples) or not bool(samples.isfinite().all()):
         raise InputError(f"samples: shape {tuple(samples.shape)}, NaN or infinite values or none; give finite samples")
+    check_hybrid(model, timesteps)
     wiring = trace(model)
     layers = hidden_neurons(model)
     if not layers:

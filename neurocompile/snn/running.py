@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from neurocompile.errors import InputError
-from neurocompile.snn.encoders import PoissonEncoder
+from neurocompile.snn.encoders import HybridEncoder, PoissonEncoder
 from neurocompile.snn.neuron import LIF, Readout
 from neurocompile.snn.state import detach_state, reset_state
 
@@ -80,14 +80,16 @@ def truncated_bptt(
 
 
 def record_spikes(model: nn.Module, x: Tensor, timesteps: int, *, time_axis: bool = False) -> dict[str, Tensor]:
-    """The spikes of every spiking layer (neurons and Poisson encoders), by module name: tensors (N, T, ...).
+    """The spikes of every spiking layer (neurons, Poisson and hybrid encoders), by module name: tensors (N, T, ...).
+
+    What a hybrid encoder sends at its first step are values and no spikes: that step is zero here.
 
     Runs without gradients, in the mode (train or eval) the model is in; arguments as for :func:`run`.
     """
     spikes: dict[str, list[Tensor]] = {}
     handles: list[RemovableHandle] = []
     for name, module in model.named_modules():
-        if isinstance(module, LIF | PoissonEncoder):
+        if isinstance(module, LIF | PoissonEncoder | HybridEncoder):
             heard = spikes.setdefault(name, [])
             handles.append(module.register_forward_hook(lambda _module, _x, s, heard=heard: heard.append(s.detach())))
     try:
@@ -97,7 +99,21 @@ def record_spikes(model: nn.Module, x: Tensor, timesteps: int, *, time_axis: boo
     finally:
         for handle in handles:
             handle.remove()
-    return {name: torch.stack(steps, dim=1) for name, steps in spikes.items() if steps}
+    stacked = {name: torch.stack(steps, dim=1) for name, steps in spikes.items() if steps}
+    for name, sent in stacked.items():
+        if isinstance(model.get_submodule(name), HybridEncoder):
+            sent[:, 0] = 0
+    return stacked
+
+
+def check_hybrid(model: nn.Module, timesteps: int) -> None:
+    """InputError where a hybrid encoder of ``model`` codes pictures in another number of steps."""
+    for name, module in model.named_modules():
+        if isinstance(module, HybridEncoder) and module.timesteps != timesteps:
+            raise InputError(
+                f"{name or 'model'}: codes a picture in {module.timesteps} time steps, and the presentation has "
+                f"{timesteps}; give timesteps={module.timesteps}, or make it with HybridEncoder(timesteps={timesteps})"
+            )
 
 
 def check_timesteps(timesteps: int) -> None:
@@ -118,6 +134,7 @@ def _steps(model: nn.Module, x: Tensor, timesteps: int, time_axis: bool) -> Iter
             f"x: shape {tuple(x.shape)} does not hold {timesteps} steps on its second axis; "
             "give (N, timesteps, ...) or leave out time_axis"
         )
+    check_hybrid(model, timesteps)
     reset_state(model)
     for t in range(timesteps):
         yield model(x[:, t] if time_axis else x)
