@@ -382,6 +382,9 @@ def _rule(where: str, document: Mapping[Any, Any], learned: Mapping[str, Tensor]
     one_leak = _is_number(leak)
     values = _values(where, "thresholds", thresholds, plan.layers)
     leaks = [_value(where, "leak", leak)] * plan.layers if one_leak else _values(where, "leak", leak, plan.layers)
+    # of numbers the code makes tensors, in single precision
+    values = values if own["threshold.t"] else [value.astype(np.float32) for value in values]
+    leaks = leaks if own["leak.l"] else [value.astype(np.float32) for value in leaks]
     somas = list(zip(values, leaks, strict=True))
     if learned:
         # DIET-SNN's networks for ImageNet kept the order that it had at first
