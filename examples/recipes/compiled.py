@@ -53,7 +53,7 @@ class Compiled:
 def save(model: nn.Module, path: Path, data: Data, *, timesteps: int, note: dict[str, Any]) -> None:
     """Write the checkpoint of a trained network, with samples for the quantizer and ``note`` as its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples, _ = data.train.take(CALIBRATION)
+    samples, _ = data.train.take(min(CALIBRATION, len(data.train)))
     snn.save(
         model.cpu().eval(),
         path,
