@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+import torch
 from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
@@ -214,6 +215,8 @@ def main() -> None:
     arguments = flags.parse_args()
     options, variants, path = read(arguments), _variants(arguments.variants), _path(arguments.path)
     leaky = {"leaky_reset": arguments.leaky_reset}
+    if options.dataset == "digits":
+        torch.set_num_threads(1)  # for layers this small, threads only wait for each other
     data = load(options.dataset, options.data_root)
     rows = {variant: row(variant, path) for variant in variants}
     found: dict[Network, list[Found]] = {}
