@@ -28,12 +28,11 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-import torch
 from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Training, accuracy, cross_entropy
+from recipes.training import Bar, Stage, Training, accuracy, cross_entropy, deterministic
 from torch import nn
 
 from neurocompile import snn
@@ -215,13 +214,11 @@ def main() -> None:
     arguments = flags.parse_args()
     options, variants, path = read(arguments), _variants(arguments.variants), _path(arguments.path)
     leaky = {"leaky_reset": arguments.leaky_reset}
-    if options.dataset == "digits":
-        torch.set_num_threads(1)  # for layers this small, threads only wait for each other
     data = load(options.dataset, options.data_root)
     rows = {variant: row(variant, path) for variant in variants}
     found: dict[Network, list[Found]] = {}
     for seed in options.seeds:
-        with Bar(f"seed {seed}, ") as bar:
+        with Bar(f"seed {seed}, ") as bar, deterministic():
             folder = options.out / f"seed{seed}"
             training = Training(folder, options.recipe(**leaky), seed, options.batch, options.device, bar)
             trainer = Trainer(options, data, training, **leaky)
