@@ -330,7 +330,7 @@ def on_target(recipe: Recipe, data: Data, seed: int, name: str, layers: Sequence
     found = compiled.compile_and_compare(path, data, target=chosen.target, compare=chosen.compare)
     if found.refused:
         return OnTarget(found)
-    program = Program.load(path.with_name(f"{name}-{chosen.target}"))
+    program = Program.load(compiled.program_folder(path, chosen.target))
     engine = driver.make_backend(driver.default_backend())
     assert isinstance(engine, Streams)
     spikes = most = samples = 0
