@@ -364,8 +364,8 @@ def main() -> None:
     for seed in chosen.seeds:
         with Bar(f"seed {seed}, ") as bar, deterministic():
             trained = train(recipe, data, seed, bar)
-        networks = trained.networks.items() if chosen.target else ()
-        targets = {name: on_target(recipe, data, seed, name, [*network.layers]) for name, network in networks}
+            networks = trained.networks.items() if chosen.target else ()
+            targets = {name: on_target(recipe, data, seed, name, [*network.layers]) for name, network in networks}
         runs.append(Run(seed, trained, targets))
         print(line(runs[-1]), flush=True)
     results.write(chosen.out, plain(recipe, runs), markdown(recipe, runs))
