@@ -85,7 +85,7 @@ def compile_and_compare(path: Path, data: Data, *, target: str, compare: int) ->
     What an earlier call found is taken from the file beside the program, if it was of the same checkpoint, compiler and
     samples: to compare engines takes long.
     """
-    folder = path.with_name(f"{path.stem}-{load_target(target).name}")
+    folder = program_folder(path, target)
     kept = folder.with_name(f"{folder.name}.json")
     key = _key(path, data, target, compare)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -95,6 +95,11 @@ def compile_and_compare(path: Path, data: Data, *, target: str, compare: int) ->
     found = _compile_and_compare(path, folder, data, target, compare)
     write_whole(kept, (json.dumps({"of": key, **asdict(found)}, indent=1) + "\n").encode())
     return found
+
+
+def program_folder(path: Path, target: str) -> Path:
+    """Where the program of the checkpoint at ``path`` lies."""
+    return path.with_name(f"{path.stem}-{load_target(target).name}")
 
 
 def _key(path: Path, data: Data, target: str, compare: int) -> str:
