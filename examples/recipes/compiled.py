@@ -1,0 +1,101 @@
+"""A trained network on a target: built from its checkpoint, run in integers, and every engine compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from neurocompile import commands, driver, snn
+from neurocompile.errors import CapacityError
+from neurocompile.program import Program
+from neurocompile.timing import time_run
+from neurocompile.verification import verify_program
+from recipes.data import Data
+
+#: training samples that a checkpoint keeps for the quantizer
+CALIBRATION = 64
+#: test samples at most on which the integer network's accuracy is measured
+MOST_SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a network.
+
+    ``engines``: "equal", "differs: where" or "unavailable: why" for each engine, against the interpreter, on
+    ``compared`` samples. ``spikes``: of all neurons, per sample. ``refused``: why it has no program; then nothing
+    else is known.
+    """
+
+    refused: str | None = None
+    accuracy: float | None = None
+    samples: int = 0
+    compared: int = 0
+    engines: dict[str, str] | None = None
+    neurons: int = 0
+    synapses: int = 0
+    cores: int = 0
+    spikes: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether every engine gave every spike of the interpreter."""
+        return bool(self.engines) and all(state == "equal" for state in (self.engines or {}).values())
+
+    def plain(self) -> dict[str, Any]:
+        return {**asdict(self), "equal": self.equal}
+
+
+def save(model: nn.Module, path: Path, data: Data, *, timesteps: int, note: dict[str, Any]) -> None:
+    """Write the checkpoint of a trained network, with samples for the quantizer and ``note`` as its metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples, _ = data.train.take(CALIBRATION)
+    snn.save(
+        model.cpu().eval(),
+        path,
+        timesteps=timesteps,
+        input_shape=data.input_shape,
+        sample_input=samples,
+        metadata={"dataset": data.name, **note},
+    )
+
+
+def compile_and_compare(path: Path, data: Data, *, target: str, compare: int) -> Compiled:
+    """Build the checkpoint at ``path`` for ``target`` beside it, and run the test samples.
+
+    The functional engine runs ``MOST_SAMPLES`` of them at most; the interpreter, the functional engine, the cycle
+    engine, the interpreter in chip time and Lava all run the first ``compare``, and every event of each is compared. A
+    network that the chip cannot hold gives the reason.
+    """
+    folder = path.with_name(f"{path.stem}-{target}")
+    try:
+        built = commands.build(path, target=target, out=folder, force=True)
+    except CapacityError as error:
+        return Compiled(refused=str(error))
+    program = Program.load(folder)
+    samples, labels = data.test.take(min(len(data.test), MOST_SAMPLES))
+    run = driver.run(program, samples, labels=labels, per_sample=True, data=f"{len(samples)} of {data.name}")
+    commands.write_report(folder, program, run.activity)
+    few = np.asarray(samples[:compare])
+    engines = {
+        name: found["state"] + (f": {reason}" if (reason := found.get("difference") or found.get("reason")) else "")
+        for name, found in verify_program(program, few, quick=True, exact_limit=compare)["engines"].items()
+    }
+    reference = driver.run(program, few, backend="reference")
+    timed, _ = time_run(program, few)
+    same = (timed.spike_hash, timed.output_hash) == (reference.spike_hash, reference.output_hash)
+    engines["cycle"] = "equal" if same else "differs: its spikes or outputs have another hash"
+    return Compiled(
+        accuracy=run.accuracy,
+        samples=len(samples),
+        compared=len(few),
+        engines=engines,
+        neurons=built["neurons"],
+        synapses=built["synapses"],
+        cores=built["cores"],
+        spikes=run.spikes / len(samples),
+    )
