@@ -110,7 +110,7 @@ def fit(
     model.train()
     for epoch in range(epochs):
         for chosen in torch.randperm(len(data.train_x), generator=generator).split(BATCH):
-            answer = snn.run(model, _jitter(data.train_x[chosen], generator), timesteps)
+            answer = snn.run(model, jitter(data.train_x[chosen], generator), timesteps)
             loss = nn.functional.cross_entropy(answer, data.train_y[chosen])
             optimizer.zero_grad()
             loss.backward()
@@ -122,13 +122,14 @@ def fit(
     model.eval()
 
 
-def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by -1, 0 or 1 pixel in each direction; what enters is black."""
-    padded = nn.functional.pad(images, (1, 1, 1, 1))
-    dy, dx = torch.randint(0, 3, (2, len(images)), generator=generator)
-    rows = dy[:, None, None] + torch.arange(8)[None, :, None]
-    columns = dx[:, None, None] + torch.arange(8)[None, None, :]
-    return padded[torch.arange(len(images))[:, None, None], 0, rows, columns][:, None]
+def jitter(images: Tensor, generator: torch.Generator, by: int = 1) -> Tensor:
+    """Each image (N, C, H, W) moved by up to ``by`` pixels in each direction; what enters is 0, which is black."""
+    count, channels, height, width = images.shape
+    padded = nn.functional.pad(images, (by, by, by, by))
+    dy, dx = torch.randint(0, 2 * by + 1, (2, count), generator=generator)
+    rows = dy[:, None, None, None] + torch.arange(height)[:, None]
+    columns = dx[:, None, None, None] + torch.arange(width)
+    return padded[torch.arange(count)[:, None, None, None], torch.arange(channels)[:, None, None], rows, columns]
 
 
 # ------------------------------------------------------------------------------------------------- VGG, T = 5 -> 3 -> 1
