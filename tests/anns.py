@@ -96,7 +96,7 @@ def small_ann() -> nn.Sequential:
 def anns(draw: DrawFn) -> Graph:
     """A generated ANN of dyadic numbers; ``Builder`` of generated networks with ReLUs for neurons."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    build = _Artificial(draw, rng, 2, exact=False, poisson=False)
+    build = _Artificial(draw, rng, 2, exact=False, encoders=("direct",))
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2), build.pick(4, 6), build.pick(3, 5)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))

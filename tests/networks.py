@@ -31,9 +31,11 @@ from neurocompile.ir.nodes import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DctEncoder,
     DirectEncoder,
     Dropout,
     Flatten,
+    HybridEncoder,
     Identity,
     Input,
     Linear,
@@ -61,6 +63,11 @@ from neurocompile.passes.retime import Retime
 from neurocompile.passes.stateless import Stateless
 from neurocompile.passes.transposed import LowerTransposed
 
+#: encoders whose values are dyadic fractions, if the samples are
+ENCODED = ("direct", "hybrid", "poisson")
+#: those that draw no random numbers, and so send the same whatever a sample's number
+STEADY = ("direct", "hybrid")
+
 #: from a traced graph to a spiking one
 LOWERING: tuple[Pass, ...] = (
     RemoveIdentity(), LowerDelays(), LowerTransposed(), Stateless(), LowerMaxPool(), FuseBatchNorm(), FoldPooling(),
@@ -85,8 +92,10 @@ EXACT = ExactQuantize(
 class Builder:
     """Collects nodes and knows their shapes. Arrays come from ``rng``; choices are drawn, so that they shrink."""
 
-    def __init__(self, draw: DrawFn, rng: np.random.Generator, steps: int, *, exact: bool, poisson: bool) -> None:
-        self.draw, self.rng, self.steps, self.exact, self.poisson = draw, rng, steps, exact, poisson
+    def __init__(
+        self, draw: DrawFn, rng: np.random.Generator, steps: int, *, exact: bool, encoders: tuple[str, ...]
+    ) -> None:
+        self.draw, self.rng, self.steps, self.exact, self.encoders = draw, rng, steps, exact, encoders
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {}
         self.shapes: dict[str, Shape] = {}
         self.closed: set[str] = set()  # neurons that a max pool of currents feeds, to which nothing can be added
@@ -207,8 +216,15 @@ class Builder:
     # -------------------------------------------------------------------------------------------- somas and blocks
 
     def encoder(self, source: str) -> str:
-        if self.poisson and self.pick(False, True):
-            return self.add("poisson", PoissonEncoder(gain=self.pick(1.0, 0.5), seed=self.pick(0, 7)), source)
+        kind = self.pick(*self.encoders)
+        if kind == "poisson":
+            return self.add(kind, PoissonEncoder(gain=self.pick(1.0, 0.5), seed=self.pick(0, 7)), source)
+        if kind == "hybrid":
+            low, high = (-127.0, 127.0) if self.exact else self.pick((0.0, 1.0), (-1.0, 1.0), (-0.25, 0.25))
+            return self.add(kind, HybridEncoder(timesteps=self.steps, minimum=low, maximum=high), source)
+        sides = self.shapes[source][1:]
+        if kind == "dct" and math.gcd(*sides) > 1:
+            return self.add(kind, DctEncoder(block=math.gcd(*sides)), source)
         return self.add("direct", DirectEncoder(limit=127.0 if self.exact else 1.0), source)
 
     def leak(self, shape: Shape) -> Array:
@@ -358,7 +374,7 @@ class Builder:
 
     def sends(self, *names: str) -> bool:
         """Whether all of them are encoders or neurons, so that weights may follow."""
-        return all(isinstance(self.nodes[name][0], (Neuron, DirectEncoder, PoissonEncoder)) for name in names)
+        return all(isinstance(self.nodes[name][0], (Neuron, *ENCODERS)) for name in names)
 
     def sequence(self, source: str) -> str:
         """A convolution along one axis, between neurons whose channels have one axis."""
@@ -421,14 +437,15 @@ def networks(
     *,
     timesteps: int | None = None,
     exact: bool = False,
-    poisson: bool = True,
+    encoders: tuple[str, ...] = ENCODED,
     readout: bool | None = None,
     depth: int = 3,
 ) -> Graph:
-    """A traced graph; see the module. ``readout``: whether it ends in one (None: either)."""
+    """A traced graph; see the module. ``encoders``: those to draw from; what "dct" sends is no dyadic fraction.
+    ``readout``: whether it ends in one (None: either)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     steps = timesteps or draw(st.sampled_from((1, 2, 3, 4, 6)))
-    build = Builder(draw, rng, steps, exact=exact, poisson=poisson)
+    build = Builder(draw, rng, steps, exact=exact, encoders=encoders)
     image = build.pick(True, True, False)
     shape = (build.pick(1, 2, 2, 3), build.pick(3, 4, 6, 8), build.pick(3, 5, 6)) if image else (build.pick(1, 4, 6),)
     x = build.encoder(build.add("input", Input(shape=shape)))
@@ -454,14 +471,15 @@ def networks(
 
 @st.composite
 def samples_for(draw: DrawFn, graph: Graph, *, most: int = 3) -> Array:
-    """Samples (N, *shape) or (N, T, *shape) in eighths of [-1, 1]; whole numbers up to 3 where the input is exact."""
+    """Samples (N, *shape), or (N, T, *shape) where the encoder takes them, in eighths of [-1, 1]; whole numbers up to 3
+    where the input is exact."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lead: Shape = (draw(st.integers(1, most)),)
-    if draw(st.booleans()):
+    if draw(st.booleans()) and not graph.of_kind(HybridEncoder, DctEncoder):
         lead = (*lead, graph.timesteps)
     (name,) = graph.of_kind(Input)
-    encoders = [graph.node(each) for each in graph.of_kind(DirectEncoder)]
-    whole = any(isinstance(node, DirectEncoder) and node.limit > 1 for node in encoders)
+    encoders = [graph.node(each) for each in graph.of_kind(DirectEncoder, HybridEncoder)]
+    whole = any(isinstance(node, (DirectEncoder, HybridEncoder)) and node.expected[1] > 1 for node in encoders)
     return rng.integers(-3 if whole else -8, 4 if whole else 9, size=(*lead, *graph.shape(name))) / (1 if whole else 8)
 
 
@@ -492,7 +510,7 @@ def numerics(draw: DrawFn, **fixed: Any) -> Numerics:
 def integer_networks(draw: DrawFn, widths: SearchStrategy[Numerics] | None = None, **options: Any) -> Graph:
     """A graph of stage "integer"; ``options`` are those of ``networks``. ``widths`` must be ample: what does not fit
     is drawn anew, which Hypothesis complains about when it is frequent."""
-    graph = lower(draw(networks(**options)))
+    graph = lower(draw(networks(**{"encoders": (*ENCODED, "dct"), **options})))
     chosen = draw(numerics() if widths is None else widths)
     try:
         return PassManager((Quantize(chosen),)).run(graph)

@@ -16,15 +16,16 @@ PACKAGE = Path(__file__).parents[1] / "neurocompile"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "random": {"errors"},
+    "coding": set(),
     "resources": {"errors"},
-    "ir": {"errors", "random"},
+    "ir": {"errors", "random", "coding"},
     "passes": {"errors", "ir"},
     "hardware": {"errors", "resources"},
     "mapping": {"errors", "ir", "passes", "hardware"},
     "costs": {"errors", "ir", "hardware", "mapping"},
     "backends": {"errors", "ir", "passes", "mapping", "hardware", "costs"},
     "reports": {"errors", "ir", "hardware", "mapping", "costs", "backends"},
-    "snn": {"errors", "random"},
+    "snn": {"errors", "random", "coding"},
     "frontend": {"errors", "ir", "snn"},
 }
 

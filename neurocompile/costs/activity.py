@@ -7,9 +7,9 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,12 +22,13 @@ from neurocompile.errors import InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, linear
 from neurocompile.ir.nodes import (
+    ANALOG,
     ENCODERS,
     MOVES,
     SPIKING,
     Array,
     Conv2d,
-    DirectEncoder,
+    HybridEncoder,
     Linear,
     Node,
     Scale,
@@ -37,11 +38,15 @@ from neurocompile.ir.nodes import (
 from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping.synapses import payload_bits
 
-FORMAT = "neurocompile.activity/2"
-_FORMATS = ("neurocompile.activity/1", FORMAT)  # the first knows of no single samples
+#: which counts of a neuron: of its events, of those that are values or spikes where it sends both, or of set bits
+Kind = Literal["events", "values", "spikes", "bits"]
+
+FORMAT = "neurocompile.activity/3"
+#: the first knows of no single samples, the first two of no spikes beside values
+_FORMATS = ("neurocompile.activity/1", "neurocompile.activity/2", FORMAT)
 _JSON, _TENSORS = "activity.json", "activity.safetensors"
 _LARGEST_JSON_BYTES = 1 << 24
-_KINDS = ("events", "bits", "active")
+_KINDS = ("events", "spikes", "bits", "active")
 _MOST_COUNTED = 1 << 53  # of one sample, beyond which a float64 would no longer be exact
 _BATCH_NEURONS = 1 << 22  # neuron-steps looked at together
 
@@ -56,6 +61,7 @@ class _Header(BaseModel):
     samples: Annotated[int, Field(ge=1, le=1 << 40)]
     timesteps: Annotated[int, Field(ge=1, le=1 << 20)]
     events: list[str]
+    spikes: list[str] = []
     bits: list[str]
     active: list[str]
     correct: Annotated[int, Field(ge=0)] | None = None
@@ -67,8 +73,8 @@ class _Header(BaseModel):
 class Watch(Protocol):
     """Who looks on while a batch is counted."""
 
-    def sent(self, kind: str, name: str, values: Array) -> None:
-        """ "events" of ``name`` (N, T, *shape), whether each neuron sent something; or the number of set "bits"."""
+    def sent(self, kind: Kind, name: str, values: Array) -> None:
+        """Of ``name`` (N, T, *shape), whether each neuron sent something of that kind; or the number of set "bits"."""
 
     def active(self, name: str, first: int, flags: Array) -> None:
         """Active updates of ``name``, bool (n*T, *shape) or what broadcasts to it, of n samples from ``first`` on. All
@@ -100,6 +106,7 @@ class Activity:
     """Counts summed over ``samples`` samples of ``timesteps`` steps each, every array int64 over its node's shape.
 
     ``events``: per encoder and spiking soma, how often each of its neurons sent something other than zero.
+    ``spikes``: per hybrid encoder, how many of these were spikes; the rest were values, at the first step.
     ``bits``: per encoder of integers, the set bits of what it sent, which is what a chip without graded spikes sends in
     its place: those of the two's complement for a direct encoder of signed values, else those of the magnitude.
     ``active``: per soma that keeps state (T > 1), its neurons' active updates: the steps in which an event arrived
@@ -118,6 +125,7 @@ class Activity:
     active: Mapping[str, Array]
     correct: int | None = None
     each: EachSample | None = None
+    spikes: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float | None:
@@ -140,9 +148,16 @@ class Activity:
             for name in graph.of_kind(*ENCODERS)
             if _is_whole(graph, name, sent[name])
         }
+        values, spikes = {}, {}
+        for name in graph.of_kind(HybridEncoder):
+            values[name], spikes[name] = fired[name].copy(), fired[name].copy()
+            values[name][:, 1:] = spikes[name][:, 0] = False
         if watch is not None:
-            for kind, values in (("events", fired), ("bits", bits)):
-                for name, each in values.items():
+            told: tuple[tuple[Kind, dict[str, Array]], ...] = (
+                ("events", fired), ("values", values), ("spikes", spikes), ("bits", bits),
+            )  # fmt: skip
+            for kind, by_name in told:
+                for name, each in by_name.items():
                     watch.sent(kind, name, each)
         return cls(
             data,
@@ -151,6 +166,7 @@ class Activity:
             events={name: _count(_in_turn(flags)) for name, flags in fired.items()},
             bits={name: values.sum(axis=(0, 1), dtype=np.int64) for name, values in bits.items()},
             active=_active(graph, fired, samples, watch),
+            spikes={name: _count(_in_turn(flags)) for name, flags in spikes.items()},
         )
 
     def __add__(self, other: Activity) -> Activity:
@@ -174,15 +190,27 @@ class Activity:
             each=self.each + other.each if self.each and other.each and self.each.chip == other.each.chip else None,
         )
 
+    def sent(self, kind: Kind, name: str) -> Array:
+        """The counts of one kind."""
+        if kind == "values":
+            values: Array = self.events[name] - self.spikes[name]
+            return values
+        counts: Array = getattr(self, kind)[name]
+        return counts
+
     def rate(self, name: str) -> float:
         """Mean number of events per neuron of ``name`` per sample, over all steps (the papers' spike rate)."""
         return float(self.events[name].mean()) / self.samples
+
+    def spike_rate(self, name: str) -> float:
+        """The same without what a hybrid encoder sends as values."""
+        return float(self.spikes.get(name, self.events[name]).mean()) / self.samples
 
     def check(self, graph: Graph) -> None:
         """InputError unless these are counts of ``graph``, or of one with the same nodes and shapes."""
         senders = graph.of_kind(*ENCODERS, *SPIKING)
         somas = [each.name for each in populations(graph) if is_stateful(each.soma, graph.timesteps)]
-        for kind, names in (("events", senders), ("active", somas)):
+        for kind, names in (("events", senders), ("spikes", graph.of_kind(HybridEncoder)), ("active", somas)):
             found = {name: array.shape for name, array in getattr(self, kind).items()}
             if found != {name: graph.shape(name) for name in names}:
                 raise InputError(f"activity of {self.data!r} is not of network {graph.name!r}: {kind} differ in names "
@@ -218,6 +246,7 @@ class Activity:
             samples=self.samples,
             timesteps=self.timesteps,
             events=list(self.events),
+            spikes=list(self.spikes),
             bits=list(self.bits),
             active=list(self.active),
             correct=self.correct,
@@ -256,6 +285,10 @@ class Activity:
                 raise InputError(f"{path}: {name} is no count of at most {limit}; run the network again")
             array.setflags(write=False)
         arrays = {kind: {name: tensors[f"{kind}/{name}"] for name in names[kind]} for kind in names}
+        for name, spikes in arrays["spikes"].items():
+            events = arrays["events"].get(name)
+            if events is None or events.shape != spikes.shape or (spikes > events).any():
+                raise InputError(f"{path}: {name} has more spikes than events; run the network again")
         counters = arrays.pop("each")
         each = EachSample(header.chip, counters) if counters else None
         return cls(header.data, header.samples, header.timesteps, **arrays, correct=header.correct, each=each)
@@ -271,13 +304,13 @@ def _count(flags: Array) -> Array:
 
 def _is_whole(graph: Graph, name: str, values: Array) -> bool:
     node = graph.node(name)
-    return values.dtype.kind in "iu" or not isinstance(node, DirectEncoder) or node.scale is not None
+    return values.dtype.kind in "iu" or not isinstance(node, ANALOG) or node.scale is not None
 
 
 def _bits(graph: Graph, name: str, values: Array) -> Array:
     """Set bits of each of the values."""
     node, whole = graph.node(name), values.astype(np.int64)
-    if isinstance(node, DirectEncoder) and node.low < 0:
+    if isinstance(node, ANALOG) and node.low < 0:
         whole = whole & ((1 << payload_bits(node)) - 1)
     planes: Array = np.bitwise_count(np.abs(whole))
     return planes

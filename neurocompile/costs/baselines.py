@@ -3,7 +3,8 @@
 Operations of an ANN layer: ``kw*kh*cin/groups*hout*wout*cout`` for a convolution, ``nin*nout`` for a linear layer.
 Papers count a spiking layer as *spike rate* times that, where the spike rate is the mean number of spikes per neuron of
 the layer's source and inference, over all steps; a layer that is fed analog values multiplies, at every step at which
-they are presented. Of memory they say nothing, or count each weight and each membrane once per step.
+they are presented, which with hybrid coding is the first (Datta, Kundu & Beerel 2021, §VI-B). Of memory they say
+nothing, or count each weight and each membrane once per step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from neurocompile.costs.activity import Activity
 from neurocompile.errors import ProfileError
 from neurocompile.hardware import Basis, Profile, load_profile, weakest_basis
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Conv2d, DirectEncoder, Neuron, Scale, Threshold
+from neurocompile.ir.nodes import ANALOG, Conv2d, HybridEncoder, Neuron, Scale, Threshold
 from neurocompile.ir.populations import Projection, populations
 
 #: whose prices stand in for those of a chip that does not publish multiplications and additions on their own
@@ -25,14 +26,19 @@ STANDARD_PRICES = "cmos45-fp32"
 
 @dataclass(frozen=True)
 class AnnLayer:
-    """One projection as the ANN of the same shape would compute it. ``analog``: its source sends more than spikes."""
+    """One projection as the ANN of the same shape would compute it. ``value_steps``: at how many time steps its source
+    sends more than spikes."""
 
     name: str
     population: str
     source: str
-    analog: bool
+    value_steps: int
     operations: int
     weights: int
+
+    @property
+    def analog(self) -> bool:
+        return self.value_steps > 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def ann_layers(graph: Graph) -> tuple[AnnLayer, ...]:
             projection.name,
             population.name,
             projection.source,
-            sends_values(graph, projection.source),
+            value_steps(graph, projection.source),
             _operations(graph, projection),
             projection.weighted.weight.size,
         )
@@ -122,15 +128,15 @@ def ann_layers(graph: Graph) -> tuple[AnnLayer, ...]:
     )
 
 
-def sends_values(graph: Graph, sender: str) -> bool:
-    """Whether ``sender`` sends values that a weight must be multiplied by, and not just -1, 0 or 1."""
+def value_steps(graph: Graph, sender: str) -> int:
+    """At how many time steps ``sender`` sends values that a weight must be multiplied by, and not just -1, 0 or 1. The
+    spikes of hybrid coding are all of one size, by which weights need not be multiplied each time."""
     node = graph.node(sender)
-    match node:
-        case DirectEncoder():
-            return node.scale is None or node.low < -1 or node.high > 1
-        case Neuron() | Threshold():
-            return node.spikes == "graded" and node.max_payload > 1
-    return False
+    if isinstance(node, ANALOG):
+        values = node.scale is None or node.low < -1 or node.high > 1
+        return (1 if isinstance(node, HybridEncoder) else graph.timesteps) if values else 0
+    graded = isinstance(node, Neuron | Threshold) and node.spikes == "graded" and node.max_payload > 1
+    return graph.timesteps if graded else 0
 
 
 def _operations(graph: Graph, projection: Projection) -> int:
@@ -159,18 +165,25 @@ def papers_account(
     """
     layers = list(zip(operations, rates, strict=True))
     macs = presentations * sum(ops for ops, rate in layers if rate is None)
-    additions = sum(rate * ops for ops, rate in layers if rate is not None)
-    return PapersAccount(
-        macs, additions, ann_energy_pj(operations, prices), prices.energy_pj(macs=macs, additions=additions)
-    )
+    return _account(operations, macs, sum(rate * ops for ops, rate in layers if rate is not None), prices)
 
 
 def papers_account_of(graph: Graph, activity: Activity, prices: Prices) -> PapersAccount:
-    """The account of a graph at its measured spike rates; analog values count at every step."""
+    """The account of a graph at its measured spike rates; analog values count at every step that they are sent at."""
     layers = ann_layers(graph)
-    return papers_account(
+    return _account(
         [layer.operations for layer in layers],
-        [None if layer.analog else activity.rate(layer.source) for layer in layers],
+        sum(layer.value_steps * layer.operations for layer in layers),
+        sum(
+            activity.spike_rate(layer.source) * layer.operations
+            for layer in layers
+            if layer.value_steps < graph.timesteps
+        ),
         prices,
-        graph.timesteps,
+    )
+
+
+def _account(operations: Sequence[int], macs: float, additions: float, prices: Prices) -> PapersAccount:
+    return PapersAccount(
+        macs, additions, ann_energy_pj(operations, prices), prices.energy_pj(macs=macs, additions=additions)
     )

@@ -193,16 +193,17 @@ def count(graph: Graph, mapping: Mapping, activity: Activity, profile: Profile, 
     for each, slots in wiring.empty_slots():
         add(each, "updates_inactive", slots * steps / updated)
     for sender in wiring.senders:
-        sent = getattr(activity, wiring.kind(sender))[sender]
-        for term in wiring.of(sender):
-            if term.every_step:
-                add(term.place, term.number, int(term.each.sum()) * steps / updated)
-                continue
-            counted = sent if term.box is None else sent[synapses.box_index(term.box)]
-            add(term.place, term.number, int(np.vdot(counted, term.each)) / samples)
+        for kind in wiring.kinds(sender):
+            sent = activity.sent(kind, sender)
+            for term in wiring.of(sender, kind):
+                if term.every_step:
+                    add(term.place, term.number, int(term.each.sum()) * steps / updated)
+                    continue
+                counted = sent if term.box is None else sent[synapses.box_index(term.box)]
+                add(term.place, term.number, int(np.vdot(counted, term.each)) / samples)
     for term in wiring.of_biases():
         add(term.place, term.number, int(term.each) * activity.timesteps)
-    encoders = [getattr(activity, wiring.kind(name))[name] for name in graph.of_kind(*ENCODERS)]
+    encoders = [activity.sent(kind, name) for name in graph.of_kind(*ENCODERS) for kind in wiring.kinds(name)]
     return Count(
         tuple((each, Counters.of(totals[each])) for each in mapping.slices),
         sum(int(sent.sum()) for sent in encoders) / samples + wiring.biased * activity.timesteps,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurocompile.costs.activity import EachSample
+from neurocompile.costs.activity import EachSample, Kind
 from neurocompile.costs.counters import Counters
 from neurocompile.costs.estimate import Costs
 from neurocompile.costs.memory import is_stateful
@@ -58,7 +58,8 @@ class SampleCounter:
         fixed: dict[str, int] = {}
         senders: dict[tuple[str, str], dict[str, Array]] = {}
         for sender in wiring.senders:
-            senders[wiring.kind(sender), sender] = self._caused(wiring, sender, fixed)
+            for kind in wiring.kinds(sender):
+                senders[kind, sender] = self._caused(wiring, sender, kind, fixed)
         active = {name: self._updates(wiring, name, fixed) for name in wiring.populations}
         for term in wiring.of_biases():
             _add(fixed, {term.number: int(term.each) * self._timesteps})
@@ -79,8 +80,8 @@ class SampleCounter:
         self._parts.append(np.tile(self._fixed, (samples, 1)))
         return self
 
-    def sent(self, kind: str, name: str, values: Array) -> None:
-        """``values`` (N, T, *shape): whether each neuron sent something, or how many set bits."""
+    def sent(self, kind: Kind, name: str, values: Array) -> None:
+        """``values`` (N, T, *shape): whether each neuron sent something of that kind, or how many set bits."""
         rows = self._senders.get((kind, name))
         if rows is None:
             return
@@ -118,10 +119,10 @@ class SampleCounter:
 
     # -------------------------------------------------------------------------------------------------- preparation
 
-    def _caused(self, wiring: Wiring, sender: str, fixed: dict[str, int]) -> dict[str, Array]:
-        """What one event of each neuron adds to each counter; ``fixed`` gets what comes without any."""
+    def _caused(self, wiring: Wiring, sender: str, kind: Kind, fixed: dict[str, int]) -> dict[str, Array]:
+        """What one event of a kind of each neuron adds to each counter; ``fixed`` gets what comes without any."""
         sums: dict[str, Array] = {}
-        for term in wiring.of(sender):
+        for term in wiring.of(sender, kind):
             if term.every_step:
                 _add(fixed, {term.number: int(term.each.sum()) * self._timesteps})
             elif term.each.any():

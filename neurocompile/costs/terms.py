@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from neurocompile.costs.baselines import sends_values
+from neurocompile.costs.activity import Kind
+from neurocompile.costs.baselines import value_steps
 from neurocompile.costs.memory import assign, state_words, synapse_words
 from neurocompile.hardware import Level, Profile
 from neurocompile.hardware.profile import Bank, Content
@@ -28,9 +28,6 @@ from neurocompile.mapping.banks import find_bank, main_bank
 from neurocompile.mapping.biases import biases
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.mapping.weights import nonzero_fan_out
-
-#: which counts of a neuron an event is: of its events, or of the set bits of what it sent
-Kind = Literal["events", "bits"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,11 @@ class Wiring:
         spiking = [name for name in self.populations if not isinstance(self.populations[name].soma, Readout)]
         return (*self.graph.of_kind(*ENCODERS), *spiking)
 
-    def kind(self, sender: str) -> Kind:
-        """What of a sender comes as a message of its own."""
-        return "bits" if synapses.bit_planes(self.graph.node(sender), self.profile) > 1 else "events"
+    def kinds(self, sender: str) -> tuple[Kind, ...]:
+        """What of a sender comes as a message of its own. Values and spikes of one encoder are told apart."""
+        if synapses.bit_planes(self.graph.node(sender), self.profile) > 1:
+            return ("bits",)
+        return ("values", "spikes") if 0 < value_steps(self.graph, sender) < self.graph.timesteps else ("events",)
 
     # ------------------------------------------------------------------------------------------------------- updates
 
@@ -105,8 +104,8 @@ class Wiring:
 
     # -------------------------------------------------------------------------------------------------------- events
 
-    def of(self, sender: str) -> Iterator[Term]:
-        """All terms of a sender's events, and of its being there."""
+    def of(self, sender: str, kind: Kind) -> Iterator[Term]:
+        """All terms of one of a sender's kinds of events, and with the first those of its being there."""
         shape = self.graph.shape(sender)
         copies = np.zeros(shape, np.int64)
         for fed in self._fed[sender].values():
@@ -117,9 +116,10 @@ class Wiring:
                 first = joined & ~reached
                 reached |= joined
                 bank = find_bank(self.graph, self.populations[each.population], projection, self.profile)
-                yield from self._synapses(sender, projection, each, fan_out, first, bank)
+                yield from self._synapses(sender, kind, projection, each, fan_out, first, bank)
                 if bank is not None:
-                    yield Term(each, f"bank_visits:{bank.name}", joined, every_step=True)
+                    if kind == self.kinds(sender)[0]:
+                        yield Term(each, f"bank_visits:{bank.name}", joined, every_step=True)
                     yield Term(each, f"bank_messages:{bank.name}", joined)
                 if first.any():
                     yield from self._arrivals(sender, each, first)
@@ -163,7 +163,14 @@ class Wiring:
         return sum(bool(biases(each).any()) for each in self.populations.values() if sent)
 
     def _synapses(
-        self, sender: str, projection: Projection, each: CoreSlice, fan_out: Array, first: Array, bank: Bank | None
+        self,
+        sender: str,
+        kind: Kind,
+        projection: Projection,
+        each: CoreSlice,
+        fan_out: Array,
+        first: Array,
+        bank: Bank | None,
     ) -> Iterator[Term]:
         """Synaptic operations and the words fetched for them."""
         level = self.memories.store(each, "synapses").level
@@ -175,7 +182,7 @@ class Wiring:
             skips = bank is not None and bank.zeros == "skipped"
             operations = nonzero_fan_out(projection, each.box) if skips else fan_out
         words = _in_level(stored.words_per_axon(projection, each.box, self.profile), self.profile, level)
-        graded = self.kind(sender) == "events" and sends_values(self.graph, sender)
+        graded = kind == "values" or (kind == "events" and value_steps(self.graph, sender) > 0)
         yield Term(each, "graded_synaptic_ops" if graded else "synaptic_ops", operations, in_bank=bank is not None)
         if bank is not None:
             yield Term(each, f"{'bank_graded_ops' if graded else 'bank_ops'}:{bank.name}", operations)

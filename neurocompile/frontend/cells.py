@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 
 from torch import Tensor, nn
 
-from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, PoissonEncoder, Readout
+from neurocompile.ir.nodes import Array, Encoder, Neuron, Readout
 
 
 def values(tensor: Tensor) -> Array:
@@ -73,7 +73,7 @@ class Call(Protocol):
     ) -> Fired:
         """All time steps of x, which lie along ``axis`` (0: (T, N, *shape), 1: (N, T, *shape), -1: (N, *shape, T))."""
 
-    def encode(self, encoder: DirectEncoder | PoissonEncoder, x: Tensor) -> Tensor:
+    def encode(self, encoder: Encoder, x: Tensor) -> Tensor:
         """An encoder, which must read the network's input itself; one call is one time step."""
 
     def named(self, name: str) -> AbstractContextManager[None]:

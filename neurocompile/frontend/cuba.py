@@ -27,6 +27,7 @@ from neurocompile.ir.nodes import (
     Array,
     Conv2d,
     DirectEncoder,
+    Encoder,
     FixedPoint,
     Flatten,
     Input,
@@ -34,7 +35,6 @@ from neurocompile.ir.nodes import (
     Neuron,
     Node,
     Pair,
-    PoissonEncoder,
     Readout,
     Recurrent,
     Scale,
@@ -99,7 +99,7 @@ class Chain:
     name: str
     timesteps: int
     names: dict[str, str] = field(default_factory=dict)
-    encoder: DirectEncoder | PoissonEncoder | None = None
+    encoder: Encoder | None = None
     unit: float | None = None
     _nodes: list[tuple[str, Node, tuple[str, ...]]] = field(default_factory=list)
     _end: str = ""
@@ -116,7 +116,7 @@ class Chain:
     def started(self) -> bool:
         return bool(self._nodes)
 
-    def start(self, shape: Shape, encoder: DirectEncoder | PoissonEncoder | None = None) -> None:
+    def start(self, shape: Shape, encoder: Encoder | None = None) -> None:
         """Where samples of ``shape`` enter."""
         encoder = encoder or self.encoder or DirectEncoder(scale=1.0, low=0, high=1)
         self._nodes = [("input", Input(shape=shape), ()), ("spikes", encoder, ("input",))]

@@ -22,7 +22,17 @@ from neurocompile.errors import GraphError, InputError
 from neurocompile.frontend.cuba import FRACTION_BITS, INTEGRATOR, Chain, Cuba, conv, linear, pool, scale
 from neurocompile.frontend.nir.hdf5 import texts_are_whole
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, DirectEncoder, Node, Pair, PoissonEncoder, Shape
+from neurocompile.ir.nodes import (
+    Array,
+    DctEncoder,
+    DirectEncoder,
+    Encoder,
+    HybridEncoder,
+    Node,
+    Pair,
+    PoissonEncoder,
+    Shape,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -170,16 +180,16 @@ def _start(chain: Chain, entry: _Group, input_shape: Shape | None) -> None:
     chain.start(input_shape)
 
 
-def _encoder(file: _Group) -> DirectEncoder | PoissonEncoder | None:
+def _encoder(file: _Group) -> Encoder | None:
     """What our own exporter noted about the input; None in files of others, whose input is spikes."""
     plain = file.own.get("encoder")
     if not isinstance(plain, dict) or plain.get("kind") not in _ENCODERS:
         return None
     kind, fields = _ENCODERS[plain["kind"]]
     values = {name: plain.get(name) for name in fields}
-    if any(type(value) not in (int, float) for value in values.values()):
+    if any(type(value) is not int and (name in _WHOLE or type(value) is not float) for name, value in values.items()):
         raise InputError(f"{file.title}: what it says of its encoder is damaged; export it again")
-    encoder: DirectEncoder | PoissonEncoder = kind(**values)
+    encoder: Encoder = kind(**values)
     return encoder
 
 
@@ -364,8 +374,12 @@ def _neuron(entry: _Group) -> Cuba:
     return Cuba(group.integers("iDecay").squeeze(), group.integers("vDecay").squeeze(), group.number("vThMant"))
 
 
+#: those of an encoder's numbers that are whole
+_WHOLE = {"low", "high", "seed", "timesteps", "block"}
 _ENCODERS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "DirectEncoder": (DirectEncoder, ("limit", "scale", "low", "high")),
+    "HybridEncoder": (HybridEncoder, ("timesteps", "minimum", "maximum", "scale", "low", "high")),
+    "DctEncoder": (DctEncoder, ("block", "limit", "scale", "low", "high")),
     "PoissonEncoder": (PoissonEncoder, ("gain", "seed")),
 }
 _LAYERS: dict[str, Callable[[Chain, _Group, str], None]] = {

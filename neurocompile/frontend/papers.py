@@ -1,28 +1,34 @@
 """What the public code of the seed papers saves -> a traced graph. No code of theirs is needed, none is run.
 
 The files are dictionaries; what compiles is in ``state_dict`` (with ``module.`` in its keys where the training ran on
-several GPUs) and beside it. Which repository wrote one is told by its keys, and each fires in its own way:
+several GPUs; ``model_state_dict`` for Atari) and beside it. Which repository wrote one is told by its keys, and each
+fires in its own way:
 
 =========================================  =========  ====================================================  ==========
 keys                                       written by  one step of a neuron                                   input
 =========================================  =========  ====================================================  ==========
 ``threshold.tN``, ``leak.lN`` as tensors   IIR-SNN,   ``u = leak*u + x``; fires; ``u = u - threshold*s``,    direct
                                            DIET-SNN   which the next leak acts on
-lists ``thresholds`` and ``leak``          DIET-SNN,  fires on what the last step left;                      direct
-                                           at first   ``u = leak*u + x - threshold*s``
+the same, and blocks of ``delay_path``,    DIET-SNN,  fires on what the last step left;                      direct
+or leaks of shape (1,)                     ImageNet   ``u = leak*u + x - threshold*s``
+lists ``thresholds`` and ``leak``          DIET-SNN,  the same                                               direct
+                                           at first
 list ``thresholds``, number ``leak`` (or   hybrid     the same                                               Poisson,
 ``leak_mem``, with ``scaling_threshold``)  STDB                                                              signed
-none of these                              all: ANN   ``max(0, x)``, to be converted                         direct
+none of these, or ``thresholds`` with      all: ANN   ``max(0, x)``, to be converted                         direct
+neither ``timesteps`` nor a leak
 =========================================  =========  ====================================================  ==========
 
-DIET-SNN changed from the second order to the first while it already saved tensors; its published results, and all of
-IIR-SNN, are of the first. All fire above the threshold, pool averages behind the neurons, have an output layer that
-integrates and does not leak, and drop nothing once trained.
+DIET-SNN changed from the second order to the first while it already saved tensors, which no other file of its shows;
+its published results, and all of IIR-SNN, are of the first. A file of an ANN gets ``thresholds`` when it is
+first balanced. All fire above the threshold, pool averages behind the neurons, have an output layer that integrates
+and does not leak, and drop nothing once trained.
 
 The files name no architecture. Convolutions keep the map's size, and a pool stands where a dropout would, so that the
 numbering does not show it: the channels do (:data:`VGG_LAYERS`; any common factor is allowed). Residual networks have
 a stem, a pool of 2 behind it, and blocks that halve the map where a new stage begins; those for ImageNet call their
-branches ``delay_path`` and ``shortcut``, pool by 3 behind the stem and by 7 before the classifier.
+branches ``delay_path`` and ``shortcut``, pool by 3 behind the stem and by 7 before the classifier. IIR-SNN's network
+for Atari is known by the names of its layers: it has no pools, no padding and no leak, and takes pixels of 0 to 255.
 """
 
 from __future__ import annotations
@@ -60,12 +66,14 @@ from neurocompile.ir.verify import verify
 from neurocompile.snn.checkpoint import check_tensors
 
 #: the convolutional part of each network that the repositories know: channels, and A where an average pool follows.
-#: VGG5 and VGG6 are the same one. ``VGG11-CIFAR100`` is what the hybrid code calls VGG11 for that data set.
+#: VGG5 and VGG6 are the same one. ``VGG11-CIFAR100`` is what the hybrid code calls VGG11 for that data set. HIRE-SNN's
+#: VGG11 has the channels of VGG11 and three pools.
 VGG_LAYERS: dict[str, str] = {
     "VGG4": "64 A 128 A",
     "VGG5": "64 A 128 128 A",
     "VGG9": "64 A 128 256 A 256 512 A 512 A 512",
     "VGG11": "64 A 128 256 A 512 512 A 512 A 512 512",
+    "VGG11-HIRE": "64 A 128 256 A 512 512 512 A 512 512",
     "VGG11-CIFAR100": "64 A 128 256 256 A 512 512 512 A 512 512",
     "VGG13": "64 64 A 128 128 A 256 256 A 512 512 512 A 512",
     "VGG16": "64 64 A 128 128 A 256 256 256 A 512 512 512 A 512 512 512",
@@ -74,6 +82,10 @@ VGG_LAYERS: dict[str, str] = {
 
 #: by the channels of the input: the sizes of the data sets that the repositories train on
 _SIDES: dict[int, tuple[int, ...]] = {1: (28,), 3: (32, 224)}
+
+#: the network for Atari: its convolutions with their strides, its linear layers, its pixels
+_ATARI_CONVS, _ATARI_LINEARS = {"conv1": 4, "conv2": 2, "conv3": 1}, ("fc1", "head")
+_ATARI_SIDE, _ATARI_LARGEST = 84, 255.0
 
 #: the largest value of CIFAR10 where each colour has its mean subtracted and is divided by its deviation
 _LARGEST_NORMALISED = 2.76
@@ -94,9 +106,11 @@ def recognise(document: object) -> bool:
     if tensors is None or not isinstance(document, Mapping) or "format" in document:
         return False
     network = "features.0.weight" in tensors or "pre_process.0.weight" in tensors
-    spiking = "thresholds" in document or any(_LEARNED.fullmatch(key) for key in tensors)
+    learned = any(_LEARNED.fullmatch(key) for key in tensors)
+    if not (network and any(key.startswith("classifier.") for key in tensors)):
+        return learned and _is_atari(tensors)
     # a bare state dict with such names may be anyone's; theirs stand under a key, or have thresholds
-    return network and any(key.startswith("classifier.") for key in tensors) and (spiking or "state_dict" in document)
+    return learned or "thresholds" in document or "state_dict" in document
 
 
 def read_papers(
@@ -117,11 +131,11 @@ def read_papers(
     check_tensors(where, tensors)
     learned = {key: tensors.pop(key) for key in list(tensors) if _LEARNED.fullmatch(key)}
     maker = _Maker(where, {key: _array(tensor) for key, tensor in tensors.items()})
-    plan = _plan_resnet(maker) if "pre_process.0.weight" in tensors else _plan_vgg(maker)
+    plan = _plan(maker, input_shape)
     rule = _rule(where, document, learned, plan)
     network = _build(maker, plan, rule)
     maker.finish()
-    shape, last_pool = _input_shape(where, network, input_shape)
+    shape, last_pool = _input_shape(where, network, plan, input_shape)
     steps = _timesteps(where, document, timesteps)
     try:
         graph = Graph(name, "traced", steps, network.nodes(shape, last_pool), (network.output,))
@@ -139,7 +153,7 @@ def _state(document: object) -> dict[str, Tensor] | None:
     """The tensors by their names, without the "module" that DataParallel puts into them; None where there are none."""
     if not isinstance(document, Mapping):
         return None
-    state = document.get("state_dict", document)
+    state = document.get("state_dict", document.get("model_state_dict", document))
     if not isinstance(state, Mapping) or not state:
         return None
     named = {
@@ -178,12 +192,12 @@ class _Maker:
     def weight(self, name: str) -> Array:
         return self.arrays[f"{name}.weight"]
 
-    def conv(self, name: str, stride: int = 1) -> Conv2d:
-        """The convolution ``name``, padded so that an odd kernel keeps the map's size."""
+    def conv(self, name: str, stride: int = 1, *, padded: bool = True) -> Conv2d:
+        """The convolution ``name``; where ``padded``, so that an odd kernel keeps the map's size."""
         weight = self._take(name, "weight")
         if weight.ndim != 4:
             self._refuse(f"{name}.weight has shape {weight.shape}, a convolution's has four axes; {_OTHERWISE}")
-        padding = (weight.shape[2] - 1) // 2, (weight.shape[3] - 1) // 2
+        padding = ((weight.shape[2] - 1) // 2, (weight.shape[3] - 1) // 2) if padded else (0, 0)
         bias = self.arrays.pop(f"{name}.bias", None)
         return self._node(name, Conv2d, weight=weight, bias=bias, stride=(stride, stride), padding=padding)
 
@@ -229,18 +243,22 @@ class _Maker:
 @dataclass(frozen=True)
 class _Plan:
     """Which network it is. ``convs``: before the blocks; ``pools``: those of them that a pool of ``pool`` follows;
-    ``linears``: all linear layers; ``gain``: of Poisson input; ``last_pool``: the convolution behind which VGGs for
-    ImageNet have one more pool; ``blocks``: (name, stride) of each; ``names``: those of a block's two branches."""
+    ``linears``: all linear layers; ``gain``: of Poisson input; ``largest``: of direct input; ``usual``: shapes of the
+    data sets; ``last_pool``: the convolution behind which VGGs for ImageNet have one more pool; ``blocks``: (name,
+    stride) of each; ``names``: those of a block's two branches; ``strides``: of ``convs`` that are not padded."""
 
     convs: tuple[str, ...]
     pools: frozenset[str]
     linears: tuple[str, ...]
-    gain: float
+    usual: tuple[Shape, ...]
+    gain: float = 1.0
+    largest: float = _LARGEST_NORMALISED
     pool: int = 2
     last_pool: str | None = None
     blocks: tuple[tuple[str, int], ...] = ()
     names: tuple[str, str] = ("residual", "identity")
     final_pool: int | None = None
+    strides: Mapping[str, int] | None = None
 
     @property
     def layers(self) -> int:
@@ -248,10 +266,24 @@ class _Plan:
         return len(self.convs) + 2 * len(self.blocks) + len(self.linears) - 1
 
 
-def _plan_vgg(maker: _Maker) -> _Plan:
+def _plan(maker: _Maker, given: Shape | None) -> _Plan:
+    if _is_atari(maker.arrays):
+        usual = (maker.weight("conv1").shape[1], _ATARI_SIDE, _ATARI_SIDE)
+        convs = tuple(_ATARI_CONVS)
+        return _Plan(convs, frozenset(), _ATARI_LINEARS, (usual,), largest=_ATARI_LARGEST, strides=_ATARI_CONVS)
+    return _plan_resnet(maker) if maker.has("pre_process.0") else _plan_vgg(maker, given)
+
+
+def _is_atari(tensors: Mapping[str, Tensor] | Mapping[str, Array]) -> bool:
+    axes = {**dict.fromkeys(_ATARI_CONVS, 4), **dict.fromkeys(_ATARI_LINEARS, 2)}
+    return all(getattr(tensors.get(f"{name}.weight"), "ndim", None) == count for name, count in axes.items())
+
+
+def _plan_vgg(maker: _Maker, given: Shape | None) -> _Plan:
     convs = _convolutions(maker, "features")
     channels = [len(maker.weight(conv)) for conv in convs]
-    pools = _pooled(channels)
+    linears, usual = _linears(maker), _usual(maker, convs[0])
+    pools = _pooled(channels, maker.weight(linears[0]).shape[1], (given,) if given else usual)
     if pools is None:
         raise InputError(
             f"{maker.where}: its {len(channels)} convolutions have {', '.join(map(str, channels))} channels, which are "
@@ -259,7 +291,12 @@ def _plan_vgg(maker: _Maker) -> _Plan:
         )
     pooled = frozenset(convs[index] for index in pools)
     last = None if convs[-1] in pooled else convs[-1]
-    return _Plan(convs, pooled, _linears(maker), _VGG_GAIN, last_pool=last)
+    return _Plan(convs, pooled, linears, usual, gain=_VGG_GAIN, last_pool=last)
+
+
+def _usual(maker: _Maker, first: str) -> tuple[Shape, ...]:
+    channels = maker.weight(first).shape[1]
+    return tuple((channels, side, side) for side in _SIDES.get(channels, ()))
 
 
 def _convolutions(maker: _Maker, prefix: str) -> tuple[str, ...]:
@@ -276,8 +313,10 @@ def _convolutions(maker: _Maker, prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{number}" for number in numbers)
 
 
-def _pooled(channels: Sequence[int]) -> set[int] | None:
-    """Behind which convolutions, by their index, a VGG of these channels pools."""
+def _pooled(channels: Sequence[int], features: int, shapes: Sequence[Shape]) -> set[int] | None:
+    """Behind which convolutions, by their index, a VGG of these channels pools: of several, the one that gives
+    ``features`` values for a sample of one of ``shapes``."""
+    found: list[set[int]] = []
     for layers in VGG_LAYERS.values():
         known: list[int] = []
         pools: set[int] = set()
@@ -288,8 +327,14 @@ def _pooled(channels: Sequence[int]) -> set[int] | None:
                 known.append(int(item))
         pairs = zip(channels, known, strict=False)
         if len(known) == len(channels) and all(mine * known[0] == theirs * channels[0] for mine, theirs in pairs):
-            return pools
-    return None
+            found.append(pools)
+
+    def fits(pools: set[int]) -> bool:
+        counts = (len(pools),) if len(channels) - 1 in pools else (len(pools), len(pools) + 1)
+        sides = (math.prod(side >> count for side in shape[1:]) for shape in shapes for count in counts)
+        return any(channels[-1] * area == features for area in sides)
+
+    return next(filter(fits, found), found[0] if found else None)
 
 
 def _plan_resnet(maker: _Maker) -> _Plan:
@@ -299,7 +344,8 @@ def _plan_resnet(maker: _Maker) -> _Plan:
     if not numbers:
         raise InputError(f"{maker.where}: has a stem (pre_process) but no blocks (layer1.0); save the whole state dict")
     blocks = tuple((f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1) for stage, block in numbers)
-    plan = _Plan(stem, frozenset(stem[-1:]), _linears(maker), _RESNET_GAIN, blocks=blocks)
+    usual = _usual(maker, stem[0])
+    plan = _Plan(stem, frozenset(stem[-1:]), _linears(maker), usual, gain=_RESNET_GAIN, blocks=blocks)
     if maker.has("layer1.0.delay_path.0"):
         return replace(plan, names=("delay_path", "shortcut"), pool=3, final_pool=7)
     return plan
@@ -331,20 +377,27 @@ def _rule(where: str, document: Mapping[Any, Any], learned: Mapping[str, Tensor]
         own[kind][key.removeprefix(kind)] = tensor
     thresholds = own["threshold.t"] or _thresholds(where, document, plan)
     if thresholds is None:
-        return _Rule(None, DirectEncoder(limit=_LARGEST_NORMALISED))
+        return _Rule(None, DirectEncoder(limit=plan.largest))
     leak: Any = own["leak.l"] or document.get("leak", document.get("leak_mem", 1.0))
     one_leak = _is_number(leak)
     values = _values(where, "thresholds", thresholds, plan.layers)
     leaks = [_value(where, "leak", leak)] * plan.layers if one_leak else _values(where, "leak", leak, plan.layers)
+    # of numbers the code makes tensors, in single precision
+    values = values if own["threshold.t"] else [value.astype(np.float32) for value in values]
+    leaks = leaks if own["leak.l"] else [value.astype(np.float32) for value in leaks]
     somas = list(zip(values, leaks, strict=True))
     if learned:
-        return _Rule(somas, DirectEncoder(limit=_LARGEST_NORMALISED))
+        # DIET-SNN's networks for ImageNet kept the order that it had at first
+        first = plan.names[0] == "delay_path" or any(tensor.shape == (1,) for tensor in own["leak.l"].values())
+        return _Rule(somas, DirectEncoder(limit=plan.largest), "fire_first" if first else "integrate_first")
     return _Rule(somas, PoissonEncoder(gain=plan.gain) if one_leak else DirectEncoder(), "fire_first")
 
 
 def _thresholds(where: str, document: Mapping[Any, Any], plan: _Plan) -> object:
     """What stands under "thresholds", as the papers' code takes it; None where nothing does."""
     given: object = document.get("thresholds")
+    if not any(key in document for key in ("timesteps", "leak", "leak_mem")):
+        return None  # of an ANN, what to divide its activations by: it has been balanced, not converted
     if not isinstance(given, list):
         return given
     if len(given) == plan.layers + 1:
@@ -466,34 +519,30 @@ def _build(maker: _Maker, plan: _Plan, rule: _Rule) -> _Network:
             raise InputError(f"{maker.where}: {name}: {error}") from None
         return add(name, node, source)
 
-    def convolve(name: str, source: str, stride: int = 1) -> tuple[str, int]:
-        """The convolution with its batch norm; and the number in the name of what follows."""
-        prefix, _, number = name.rpartition(".")
-        add(name, maker.conv(name, stride), source)
-        norm = maker.norm(f"{prefix}.{int(number) + 1}")
-        if norm is None:
-            return name, int(number) + 1
-        return add(f"{prefix}.{int(number) + 1}", norm, name), int(number) + 2
+    def convolve(name: str, source: str, stride: int = 1) -> str:
+        """The convolution with its batch norm."""
+        add(name, maker.conv(name, stride, padded=plan.strides is None), source)
+        norm = maker.norm(_after(name))
+        return name if norm is None else add(_after(name), norm, name)
 
     def block(name: str, stride: int, source: str) -> str:
         inner, shortcut = (f"{name}.{each}" for each in plan.names)
-        x, number = convolve(f"{inner}.0", source, stride)
-        x = fire(f"{inner}.{number}", x)
-        x, _ = convolve(f"{inner}.{number + 2}", x)  # a dropout stands between
-        skip = convolve(f"{shortcut}.0", source, stride)[0] if maker.has(f"{shortcut}.0") else source
+        x = convolve(f"{inner}.0", source, stride)
+        x = fire(_after(x), x)
+        x = convolve(_after(x, 2), x)  # a dropout stands between
+        skip = convolve(f"{shortcut}.0", source, stride) if maker.has(f"{shortcut}.0") else source
         return fire(f"{name}.neuron", add(f"{name}.add", Add(), x, skip))
 
     channels = maker.weight(plan.convs[0]).shape[1]
     features = maker.weight(plan.linears[0]).shape[1]
     x, pool, last_pool = _ENCODER, AvgPool2d(kernel=(plan.pool, plan.pool), stride=(plan.pool, plan.pool)), None
     for conv in plan.convs:
-        x, number = convolve(conv, x)
-        prefix = conv.rpartition(".")[0]
-        x = fire(f"{prefix}.{number}", x)
+        x = convolve(conv, x, (plan.strides or {}).get(conv, 1))
+        x = fire(_after(x), x)
         if conv in plan.pools:
-            x = add(f"{prefix}.{number + 1}", pool, x)
+            x = add(_after(x), pool, x)
         elif conv == plan.last_pool:
-            last_pool = (f"{prefix}.{number + 1}", pool)
+            last_pool = (_after(x), pool)
     for name, stride in plan.blocks:
         x = block(name, stride, x)
     if plan.final_pool:
@@ -503,17 +552,22 @@ def _build(maker: _Maker, plan: _Plan, rule: _Rule) -> _Network:
     for linear in plan.linears:
         x = add(linear, maker.linear(linear), x)
         if linear != plan.linears[-1]:
-            x = fire(f"classifier.{int(linear.rpartition('.')[2]) + 1}", x)
+            x = fire(_after(linear), x)
     add(_READOUT, Readout(), x)
     return _Network(rule.encoder, trunk, last_pool, nodes, channels, features)
 
 
-def _input_shape(where: str, network: _Network, given: Shape | None) -> tuple[Shape, bool]:
+def _after(name: str, places: int = 1) -> str:
+    """What stands so many places behind ``name`` in its sequence; or, where it is in none, its neurons."""
+    prefix, _, number = name.rpartition(".")
+    return f"{prefix}.{int(number) + places}" if number.isdecimal() else f"{name}.neuron"
+
+
+def _input_shape(where: str, network: _Network, plan: _Plan, given: Shape | None) -> tuple[Shape, bool]:
     """The shape of a sample, and whether one more pool stands behind the last convolution: what fits the classifier."""
-    usual = [(network.channels, side, side) for side in _SIDES.get(network.channels, ())]
     found: list[int] = []
     problems: list[GraphError] = []
-    for shape in [given] if given else usual:
+    for shape in (given,) if given else plan.usual:
         for last_pool in (False, True) if network.last_pool else (False,):
             try:
                 found.append(network.flattened(shape, last_pool))
@@ -523,7 +577,7 @@ def _input_shape(where: str, network: _Network, given: Shape | None) -> tuple[Sh
             if found[-1] == network.features:
                 return shape, last_pool
     if problems and not found:
-        shape = given or usual[0]
+        shape = given or plan.usual[0]
         raise InputError(f"{where}: with samples of {_text(shape)}, {problems[0]}")
     takes = f"the first linear layer takes {network.features:,} values"
     if given:
@@ -531,7 +585,7 @@ def _input_shape(where: str, network: _Network, given: Shape | None) -> tuple[Sh
             f"{where}: --input-shape is {_text(given)}, which gives {found[0]:,} values where {takes}; "
             "give the shape that it was trained with"
         )
-    tried = " or ".join(map(_text, usual)) or f"{network.channels} channels"
+    tried = " or ".join(map(_text, plan.usual)) or f"{network.channels} channels"
     raise InputError(f"{where}: {takes}, which no usual sample ({tried}) gives; give --input-shape (such as 3,64,64)")
 
 

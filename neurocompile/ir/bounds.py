@@ -14,10 +14,10 @@ from neurocompile.ir.fixedpoint import decay
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import linear
 from neurocompile.ir.nodes import (
+    ANALOG,
     WEIGHTED,
     Array,
     Conv2d,
-    DirectEncoder,
     Linear,
     Neuron,
     PoissonEncoder,
@@ -56,9 +56,9 @@ class Interval:
 def sent_range(graph: Graph, source: str) -> tuple[int, int]:
     """The smallest and largest value that an encoder or a spiking soma sends, zero included."""
     node = graph.node(source)
+    if isinstance(node, ANALOG):
+        return min(node.low, 0), max(node.high, 0)
     match node:
-        case DirectEncoder():
-            return min(node.low, 0), max(node.high, 0)
         case PoissonEncoder():
             return -1, 1
         case Neuron() | Threshold() if node.spikes == "graded":

@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from neurocompile import coding
 from neurocompile.errors import InputError
 from neurocompile.ir import fixedpoint
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    ANALOG,
     ENCODERS,
     SPIKING,
     Add,
+    Analog,
     Array,
     AvgPool2d,
     AxonDelay,
@@ -28,10 +31,11 @@ from neurocompile.ir.nodes import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DctEncoder,
     Delay,
-    DirectEncoder,
     Dropout,
     Flatten,
+    HybridEncoder,
     Identity,
     Input,
     Linear,
@@ -69,11 +73,11 @@ def check_fit(graph: Graph, shape: Shape, dtype: np.dtype[Any]) -> None:
     wanted, steps = graph.shape(name), graph.timesteps
     if dtype.kind not in "biuf":
         raise InputError(f"input has dtype {dtype}; give real or integer numbers")
-    if shape[1:] not in (wanted, (steps, *wanted)):
-        raise InputError(
-            f"input has shape {shape}; {graph.name!r} takes (N, {', '.join(map(str, wanted))}) "
-            f"or (N, {steps}, {', '.join(map(str, wanted))})"
-        )
+    in_time = graph.of_kind(HybridEncoder, DctEncoder) if steps > 1 else []
+    if shape[1:] not in ((wanted,) if in_time else (wanted, (steps, *wanted))):
+        whole = f"(N, {', '.join(map(str, wanted))})"
+        also = f", since {in_time[0]} lays one picture out in time" if in_time else f" or (N, {steps}, {whole[4:]}"
+        raise InputError(f"input has shape {shape}; {graph.name!r} takes {whole}{also}")
     if not shape[0]:
         raise InputError(f"input has shape {shape}: no samples; give at least one")
 
@@ -101,19 +105,32 @@ def encode(graph: Graph, name: str, samples: Array, first_sample: int = 0) -> Ar
         fired = draws < np.abs(samples) * node.gain * 2**24
         spikes: Array = np.where(fired, np.sign(samples), 0.0).astype(np.int64)
         return spikes
-    assert isinstance(node, DirectEncoder)
+    assert isinstance(node, ANALOG)
+    sent = laid_out(node, samples, steps)
     if node.scale is not None:
-        samples = np.clip(np.rint(samples * node.scale), node.low, node.high).astype(np.int64)
-    return np.broadcast_to(samples, (count, steps, *shape))
+        sent = np.clip(np.rint(sent * node.scale), node.low, node.high).astype(np.int64)
+    return np.broadcast_to(sent, (count, steps, *shape))
+
+
+def laid_out(node: Analog, samples: Array, steps: int) -> Array:
+    """What an encoder of values sends before they are made integers: float64 (N, T or 1, *shape)."""
+    match node:
+        case HybridEncoder() if steps > 1:
+            times = coding.spike_times(samples, steps, node.minimum, node.maximum)
+            return np.concatenate([samples, *((times == t).astype(np.float64) for t in range(2, steps + 1))], axis=1)
+        case DctEncoder():
+            return np.concatenate([coding.frequency_part(samples, node.block, t) for t in range(steps)], axis=1)
+    return samples
 
 
 def saturated(graph: Graph, samples: Array) -> int:
-    """How many values of ``samples`` are beyond the integer code of the graph's direct encoders, and so clipped."""
+    """How many values are beyond the integer code of the graph's encoders, and so clipped: of the samples, or of what
+    an encoder that lays them out in time sends."""
     values = check_samples(graph, samples)
     count = 0
-    for node in map(graph.node, graph.of_kind(DirectEncoder)):
-        if isinstance(node, DirectEncoder) and node.scale is not None:
-            codes = np.rint(values * node.scale)
+    for node in map(graph.node, graph.of_kind(*ANALOG)):
+        if isinstance(node, ANALOG) and node.scale is not None:
+            codes = np.rint(laid_out(node, values, graph.timesteps) * node.scale)
             count += int(((codes < node.low) | (codes > node.high)).sum())
     return count
 

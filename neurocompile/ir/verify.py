@@ -7,6 +7,7 @@ import re
 from neurocompile.errors import GraphError
 from neurocompile.ir.graph import Graph, Stage
 from neurocompile.ir.nodes import (
+    ANALOG,
     ENCODERS,
     SPIKING,
     WEIGHTED,
@@ -18,9 +19,9 @@ from neurocompile.ir.nodes import (
     Conv2d,
     ConvTranspose2d,
     Delay,
-    DirectEncoder,
     Dropout,
     Flatten,
+    HybridEncoder,
     Identity,
     Input,
     Linear,
@@ -85,6 +86,12 @@ def _check_ends(graph: Graph) -> None:
     for encoder in graph.of_kind(*ENCODERS):
         if not isinstance(graph.node(graph.inputs(encoder)[0]), Input):
             raise GraphError(f"{encoder}: an encoder must read the input, not {graph.inputs(encoder)[0]}")
+        node = graph.node(encoder)
+        if isinstance(node, HybridEncoder) and node.timesteps != graph.timesteps:
+            raise GraphError(
+                f"{encoder}: it codes a picture in {node.timesteps} time steps, and the network has {graph.timesteps}; "
+                f"build with --timesteps {node.timesteps}, or train with HybridEncoder(timesteps={graph.timesteps})"
+            )
     for name in graph.of_kind(Recurrent):
         (source,) = graph.inputs(name)
         if not isinstance(graph.node(source), (*SPIKING, *ENCODERS)):
@@ -152,7 +159,7 @@ def _check_integers(graph: Graph) -> None:
                 raise GraphError(f"{name}: a weight of {worst} does not fit {node.weight_bits} bits ({low} to {high})")
         if isinstance(node, Soma) and node.fixed is None:
             raise GraphError(f"{name}: its fixed-point format is not declared")
-        if isinstance(node, DirectEncoder) and node.scale is None:
+        if isinstance(node, ANALOG) and node.scale is None:
             raise GraphError(f"{name}: its integer scale is not declared")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from neurocompile.errors import CapacityError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Readout, Soma, Threshold, per_channel
+from neurocompile.ir.nodes import ANALOG, Array, Neuron, Readout, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Projection, populations
 from neurocompile.mapping.synapses import bit_planes
 
@@ -28,7 +28,7 @@ def check_neurons(graph: Graph, profile: Profile) -> None:
             _check_delay(projection, graph, profile)
     if graph.stage == "spiking":
         return
-    for name in graph.of_kind(DirectEncoder):
+    for name in graph.of_kind(*ANALOG):
         _check_planes(name, graph, profile)
     for population in populations(graph):
         _check_compare(population.name, population.soma, profile)

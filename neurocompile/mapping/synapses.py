@@ -28,10 +28,11 @@ import numpy as np
 from neurocompile.errors import GraphError
 from neurocompile.hardware.profile import Profile
 from neurocompile.ir.nodes import (
+    ANALOG,
     MOVES,
+    Analog,
     Array,
     Conv2d,
-    DirectEncoder,
     Linear,
     Node,
     PadChannels,
@@ -137,7 +138,7 @@ def entry_bits(projection: Projection) -> int:
     return bits
 
 
-def payload_bits(encoder: DirectEncoder) -> int:
+def payload_bits(encoder: Analog) -> int:
     """Bits of what an integer encoder sends, two's complement where it may be negative."""
     signed = encoder.low < 0
     largest = max(encoder.high, -encoder.low - 1 if signed else 1)
@@ -152,7 +153,7 @@ def bit_planes(source: Node, profile: Profile) -> int:
     spikes reach a chip without signed spikes as two binary axons, the second with its weights negated.
     """
     payload = profile.numerics.payload_bits.count
-    if isinstance(source, DirectEncoder) and source.scale is not None:
+    if isinstance(source, ANALOG) and source.scale is not None:
         bits = payload_bits(source)
         return bits if bits > max(payload, 1) else 1
     if isinstance(source, PoissonEncoder):

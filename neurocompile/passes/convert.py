@@ -184,6 +184,8 @@ def check_ann(graph: Graph) -> None:
     for name, node in graph.items():
         if isinstance(node, PoissonEncoder):
             raise GraphError(f"{name}: a Poisson encoder in an ANN; leave it out, and build with --encoder poisson")
+        if isinstance(node, ENCODERS) and not isinstance(node, DirectEncoder):
+            raise GraphError(f"{name}: a {node.kind} in an ANN, which computes with values that stay; leave it out")
         if isinstance(node, Readout) and not ((node.leak == 1).all() and (node.current_leak == 0).all()):
             raise GraphError(
                 f"{name}: this readout forgets, so that spikes count by when they come; a network to be converted "

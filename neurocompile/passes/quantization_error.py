@@ -8,7 +8,7 @@ import numpy as np
 
 from neurocompile.ir.bounds import Interval, input_range
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, DirectEncoder, Neuron, Readout, Soma, Threshold, per_channel
+from neurocompile.ir.nodes import ANALOG, Array, Neuron, Readout, Soma, Threshold, per_channel
 from neurocompile.ir.populations import Population, populations
 from neurocompile.passes.scales import Scales, largest_weight, rows_of, shares_scale
 
@@ -52,7 +52,7 @@ def _error(integer: Graph, old: Population, new: Population, scales: Scales) -> 
     weights, codes, steps = [], [], []
     for before, after in zip(old.projections, new.projections, strict=True):
         source = integer.node(after.source)
-        unit = source.scale if isinstance(source, DirectEncoder) and source.scale else 1.0
+        unit = source.scale if isinstance(source, ANALOG) and source.scale else 1.0
         code = after.weighted.weight.astype(np.float64)
         weight = np.broadcast_to(before.weighted.weight.astype(np.float64), code.shape)
         codes.append(rows_of(after, code, rows))

@@ -13,6 +13,7 @@ an exponent. Where sums or states would not fit their width it is coarser, and t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -21,11 +22,12 @@ import numpy as np
 from neurocompile.errors import CapacityError, InputError
 from neurocompile.ir.bounds import Interval, input_range, state_range
 from neurocompile.ir.graph import Draft, Graph
-from neurocompile.ir.interpret import check_samples
+from neurocompile.ir.interpret import check_samples, laid_out
 from neurocompile.ir.nodes import (
+    ANALOG,
     Array,
-    DirectEncoder,
     FixedPoint,
+    HybridEncoder,
     Neuron,
     Overflow,
     Readout,
@@ -85,6 +87,8 @@ class Numerics:
                 raise InputError(f"{name} is {getattr(self, name)}; choose from {low} to {high}")
 
 
+#: calibration samples that are encoded at once, of which all steps lie in memory
+_PART = 64
 #: a layer whose sums do not fit gets narrower weights down to this width; what then does not fit is refused
 _LEAST_BITS = 4
 
@@ -121,7 +125,7 @@ class Quantize:
 
     def run(self, graph: Graph) -> Graph:
         draft = graph.edit()
-        source_scale = {name: self._encode(graph, draft, name) for name in graph.of_kind(DirectEncoder)}
+        source_scale = {name: self._encode(graph, draft, name) for name in graph.of_kind(*ANALOG)}
         encoded = draft.finish()
         calibration = None
         if self.quantizer == "calibrated" and self.calibration is not None:
@@ -138,17 +142,28 @@ class Quantize:
         return draft.finish("integer")
 
     def _encode(self, graph: Graph, draft: Draft, name: str) -> float:
-        """Choose the integer code of analog input; returns its scale."""
+        """Choose the integer code of analog input; returns its scale. Where spikes of one come beside the values, it is
+        a power of two: a spike is then coded exactly, and its code is a single set bit."""
         node = graph.node(name)
-        assert isinstance(node, DirectEncoder)
-        low, high = -node.limit, node.limit
+        assert isinstance(node, ANALOG)
+        low, high = node.expected
         if self.calibration is not None:
             values = check_samples(graph, self.calibration)
-            if values.any():
-                low, high = float(values.min()), float(values.max())
-        signed = low < 0
-        largest = max(1, (1 << (self.numerics.payload_bits - signed)) - 1)
+            ends = [
+                _ends(laid_out(node, values[at : at + _PART], graph.timesteps)) for at in range(0, len(values), _PART)
+            ]
+            if np.any(ends):
+                low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        signed, bits = low < 0, self.numerics.payload_bits
+        largest = max(1, (1 << (bits - signed)) - 1)
         scale = largest / max(high, -low)
+        if isinstance(node, HybridEncoder) and node.timesteps > 1:
+            if scale < 1:
+                raise CapacityError(
+                    f"{name}: its values reach {max(high, -low):g} beside spikes of 1, and {bits}-bit codes that have "
+                    f"both reach {largest}; scale the samples down and train again, or give the input more bits"
+                )
+            scale = 2.0 ** (math.frexp(scale)[1] - 1)
         draft.replace(name, replace(node, scale=scale, low=-largest if signed else 0, high=largest))
         return scale
 
@@ -345,6 +360,10 @@ class Quantize:
                 lowest = np.maximum(_times(soma.membrane_min, unit, shape), least)
             fields["membrane_min"] = np.rint(lowest).astype(np.int64)
         return replace(soma, **fields, threshold=threshold, reset_value=code(soma.reset_value))
+
+
+def _ends(values: Array) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 def _fewer(bits: int, excess: int) -> str:

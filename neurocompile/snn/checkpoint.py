@@ -28,7 +28,7 @@ from neurocompile.errors import GraphError, InputError
 from neurocompile.snn.build import WiredModule, build_module
 from neurocompile.snn.fields import COUNT, Field, check
 from neurocompile.snn.neuron import LIF, Readout
-from neurocompile.snn.running import run
+from neurocompile.snn.running import check_hybrid, run
 from neurocompile.snn.state import reset_state
 from neurocompile.snn.tracing import trace
 from neurocompile.snn.wiring import Wiring, wiring_from_plain, wiring_to_plain
@@ -116,6 +116,7 @@ def save(
         "metadata": {} if metadata is None else dict(metadata),
     }
     checkpoint = _read(f"{type(model).__name__}", document)
+    check_hybrid(model, checkpoint.timesteps)
     _compare(model, checkpoint)
 
     # A neighbour opened by us, not tempfile's: those are readable by their owner only, and stay so when renamed.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -12,8 +14,11 @@ from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 
 from neurocompile.errors import GraphError, InputError
+from neurocompile.snn.encoders import DctEncoder, PoissonEncoder
 from neurocompile.snn.neuron import LIF
+from neurocompile.snn.running import check_timesteps
 from neurocompile.snn.state import reset_state
+from neurocompile.snn.timed import hidden_neurons
 from neurocompile.snn.tracing import fx_graph
 
 
@@ -101,7 +106,7 @@ def set_thresholds(model: nn.Module, data: Tensor, percentile: float = 90.0) -> 
     input x, which makes ``model`` the ANN it was converted from. A layer's threshold is the given percentile of all
     values of x there, negative ones included, over samples, channels and positions together, interpolated linearly;
     every element of a per-channel or per-neuron threshold gets that one number. IIR-SNN (Chowdhury et al. 2021, §4)
-    takes the 90th percentile.
+    takes the 90th percentile. The threshold of a :class:`TimedReadout` stays.
 
     Args:
         model: a network with :class:`LIF` layers, changed in place; its mode is kept.
@@ -117,13 +122,19 @@ def set_thresholds(model: nn.Module, data: Tensor, percentile: float = 90.0) -> 
     found: dict[str, float] = {}
     handles: list[RemovableHandle] = []
     modes = {module: module.training for module in model.modules()}
-    for name, module in model.named_modules():
-        if isinstance(module, LIF):
-            handles.append(module.register_forward_hook(_listen(name, found, percentile)))
+    for name, neuron in hidden_neurons(model).items():
+        handles.append(neuron.register_forward_hook(_listen(name, found, percentile)))
     if not handles:
         raise GraphError(f"{type(model).__name__}: has no LIF layers; put them in with replace_relu first")
+    # the ANN sees the picture, and not its first frequency
+    handles += [
+        module.register_forward_hook(lambda _module, inputs, _part: inputs[0])
+        for module in model.modules()
+        if isinstance(module, DctEncoder)
+    ]
     try:
         model.eval()
+        reset_state(model)
         with torch.no_grad():
             model(data)
     finally:
@@ -153,6 +164,173 @@ def _listen(
         return inputs[0].relu()
 
     return answer_as_relu
+
+
+def balance_thresholds(
+    model: nn.Module,
+    samples: Tensor | Sequence[Tensor],
+    timesteps: int,
+    *,
+    percentile: float | None = None,
+    scale: float = 1.0,
+    layers: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Set the threshold of each LIF layer to the largest input it has in the spiking network; returns them by name.
+
+    Algorithm 1 of Rathi et al. 2020, *Enabling deep spiking neural networks with hybrid conversion and spike timing
+    dependent backpropagation*. The layers are visited in order of flow. For each, the network runs for ``timesteps``
+    steps as far as that layer, those before it firing at the thresholds just found for them, and the threshold becomes
+    the largest weighted input over samples, neurons and time steps; every element of a per-channel or per-neuron
+    threshold gets that one number. When all are found, they are multiplied by ``scale``.
+
+    Meanwhile every leak is 1 (Datta et al. 2021, §V.A), and dropout and batch norms are in eval mode. A
+    :class:`PoissonEncoder` stays in its own mode: in train mode it draws on the samples' device, which is faster. The
+    samples' numbers in eval mode do not depend on how they are split into batches. A :class:`Recurrent` layer is
+    measured without its own spikes. The threshold of a :class:`TimedReadout` stays.
+
+    Args:
+        model: a network with :class:`LIF` layers, changed in place; its mode is kept.
+        samples: one batch of inputs (N, ...), or several; each is shown again at each step.
+        timesteps: 1 or more; the papers take 100 to 2500.
+        percentile: take this percentile of the inputs of all samples and neurons at each step (of each batch), linearly
+            interpolated, instead of the largest; the threshold is the largest of them. Datta et al. take 99.7.
+        scale: factor of all thresholds found. Datta et al. take 0.4; less than 1 lets networks answer in fewer steps.
+        layers: names of the layers to balance; the others keep their thresholds. All if left out. For residual networks
+            Rathi et al. (§4.2) balance only the three layers before the first block: ("neuron1", "neuron2", "neuron3").
+        progress: called as ``progress(done, total)`` whenever a batch has been presented to find a layer's threshold.
+
+    Raises:
+        InputError: an argument is out of range, or a layer's largest input is not above 0 and finite; the thresholds
+            are then as they were.
+        GraphError: the network has no LIF layers.
+    """
+    if percentile is not None and not 0 <= percentile <= 100:
+        raise InputError(f"percentile is {percentile!r}, limit 0 to 100; the papers take 99.7, or None for the largest")
+    if not 0 < scale < math.inf:
+        raise InputError(f"scale is {scale!r}, limit above 0; give a factor of the thresholds, such as 0.4")
+    check_timesteps(timesteps)
+    batches = [samples] if isinstance(samples, Tensor) else list(samples)
+    if not batches or not all(map(len, batches)):
+        raise InputError("samples: there are none, or an empty batch; give some hundred of them")
+    neurons = hidden_neurons(model)
+    if not neurons:
+        raise GraphError(f"{type(model).__name__}: has no LIF layers; put them in with replace_relu first")
+    unknown = [name for name in layers or () if name not in neurons]
+    if unknown:
+        raise InputError(f"layers: {unknown[0]!r} is no LIF layer; choose from {', '.join(neurons)}")
+
+    found: dict[str, float] = {}
+    with torch.no_grad(), _without_leak(model, neurons):
+        names = [name for name in _in_order(model, neurons, batches[0][:1]) if layers is None or name in layers]
+        for done, name in enumerate(names):
+            seen: list[Tensor] = []
+            for batch in _numbered(model, batches):
+                seen.append(_largest_input(model, neurons[name], batch, timesteps, percentile))
+                if progress:
+                    progress(done * len(batches) + len(seen), len(names) * len(batches))
+            largest = float(torch.stack(seen).max())
+            if not 0 < largest < math.inf:
+                what = "largest input" if percentile is None else f"{percentile:g}th percentile of its input"
+                raise InputError(
+                    f"{name}: the {what} is {largest:.6g}, limit above 0 and finite; give more time steps, or take a "
+                    "higher percentile"
+                )
+            neurons[name].threshold.fill_(largest)
+            found[name] = scale * largest
+        for name, threshold in found.items():
+            neurons[name].threshold.fill_(threshold)
+    return found
+
+
+@contextmanager
+def _without_leak(model: nn.Module, neurons: dict[str, LIF]) -> Iterator[None]:
+    """Eval mode (but for Poisson encoders) and leaks of 1. Puts back modes and leaks, after errors thresholds too."""
+    before = {neuron: (neuron.threshold.detach().clone(), neuron.leak.detach().clone()) for neuron in neurons.values()}
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    for module, training in modes.items():
+        if isinstance(module, PoissonEncoder):
+            module.train(training)
+    try:
+        for neuron in neurons.values():
+            neuron.leak.fill_(1)
+        yield
+    except BaseException:
+        for neuron, (threshold, _) in before.items():
+            neuron.threshold.copy_(threshold)
+        raise
+    finally:
+        for neuron, (_, leak) in before.items():
+            neuron.leak.copy_(leak)
+        for module, training in modes.items():
+            module.training = training
+        reset_state(model)
+
+
+def _numbered(model: nn.Module, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The batches, while each encoder knows the number of the batch's first sample."""
+    encoders = {module: module.first_sample for module in model.modules() if isinstance(module, PoissonEncoder)}
+    start = 0
+    try:
+        for batch in batches:
+            for encoder, first in encoders.items():
+                encoder.first_sample = first + start
+            yield batch
+            start += len(batch)
+    finally:
+        for encoder, first in encoders.items():
+            encoder.first_sample = first
+
+
+def _in_order(model: nn.Module, neurons: dict[str, LIF], sample: Tensor) -> list[str]:
+    """The names of the layers in the order in which a step runs them."""
+    called: dict[str, None] = {}
+    handles = [
+        neuron.register_forward_pre_hook(lambda _module, _x, name=name: called.update({name: None}))
+        for name, neuron in neurons.items()
+    ]
+    reset_state(model)
+    try:
+        model(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(called)
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass at the layer whose input is looked at; caught, not shown."""
+
+
+def _largest_input(model: nn.Module, neuron: LIF, batch: Tensor, timesteps: int, percentile: float | None) -> Tensor:
+    """The largest input of a layer over a presentation, or the largest of the percentiles of its steps."""
+    largest: Tensor | None = None
+
+    def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal largest
+        x = inputs[0].flatten()
+        seen = x.max() if percentile is None else _percentile(x, percentile)
+        largest = seen if largest is None else torch.maximum(largest, seen)
+        raise _ReachedError
+
+    handle = neuron.register_forward_pre_hook(look)
+    reset_state(model)
+    try:
+        for _ in range(timesteps):
+            with suppress(_ReachedError):
+                model(batch)
+    finally:
+        handle.remove()
+    return torch.tensor(math.nan) if largest is None else largest
+
+
+def _percentile(x: Tensor, percentile: float) -> Tensor:
+    """Of all values of x (n,), as ``numpy.percentile`` has it, without a limit of n and without sorting."""
+    place = percentile / 100 * (len(x) - 1)
+    below = math.floor(place)
+    low, high = x.kthvalue(below + 1).values, x.kthvalue(min(below + 2, len(x))).values
+    return low + (high - low) * (place - below)
 
 
 def _module(model: nn.Module, node: object) -> nn.Module | None:

@@ -16,11 +16,18 @@ from torch import Tensor, nn
 from neurocompile.errors import GraphError
 from neurocompile.snn import fields as f
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.fields import Field
 from neurocompile.snn.neuron import IF, LIF, Readout
 from neurocompile.snn.recurrent import CONNECTIONS, OneToOne, Recurrent
-from neurocompile.snn.surrogate import ArctanSurrogate, LinearSurrogate, Surrogate
+from neurocompile.snn.surrogate import (
+    ArctanSurrogate,
+    ExponentialSurrogate,
+    LinearSurrogate,
+    MembraneLinearSurrogate,
+    StdbSurrogate,
+    Surrogate,
+)
 
 Config = dict[str, Any]
 
@@ -77,30 +84,42 @@ def _tuples(config: Config) -> Config:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
 
 
-_SURROGATES: dict[str, tuple[Callable[[float], Surrogate], str]] = {
-    "linear": (LinearSurrogate, "gamma"),
-    "arctan": (ArctanSurrogate, "alpha"),
+_SURROGATES: dict[str, tuple[Callable[..., Surrogate], tuple[str, ...]]] = {
+    "linear": (LinearSurrogate, ("gamma",)),
+    "arctan": (ArctanSurrogate, ("alpha",)),
+    "membrane_linear": (MembraneLinearSurrogate, ("alpha",)),
+    "exponential": (ExponentialSurrogate, ("alpha", "beta")),
+    "stdb": (StdbSurrogate, ("alpha", "beta")),
 }
 
 
 def _read_surrogate(module: LIF) -> list[Any] | None:
     # A surrogate of the user's own is code, not data. It plays no part in inference, so it is left out.
-    for name, (kind, parameter) in _SURROGATES.items():
+    for name, (kind, parameters) in _SURROGATES.items():
         if type(module.surrogate) is kind:
-            return [name, float(getattr(module.surrogate, parameter))]
+            return [name, *(float(getattr(module.surrogate, parameter)) for parameter in parameters)]
     return None
 
 
 _SURROGATE = Field(
-    "nothing, or a list of one of linear, arctan and a finite number",
-    lambda v: v is None or (type(v) is list and len(v) == 2 and v[0] in [*_SURROGATES] and f.NUMBER.accepts(v[1])),
+    f"nothing, or a list of one of {', '.join(_SURROGATES)} and its one or two finite numbers",
+    lambda v: (
+        v is None
+        or (
+            type(v) is list
+            and len(v) > 0
+            and v[0] in [*_SURROGATES]
+            and len(v) == 1 + len(_SURROGATES[v[0]][1])
+            and all(map(f.NUMBER.accepts, v[1:]))
+        )
+    ),
 )
 
 
 def _make_lif(surrogate: list[Any] | None, **config: Any) -> LIF:
     shapes = {name: config.pop(f"{name}_shape") for name in ("threshold", "leak", "current_leak")}
     values: Config = {name: torch.ones(shape) for name, shape in shapes.items()}
-    chosen = None if surrogate is None else _SURROGATES[surrogate[0]][0](surrogate[1])
+    chosen = None if surrogate is None else _SURROGATES[surrogate[0]][0](*surrogate[1:])
     return LIF(**values, **config, surrogate=chosen)
 
 
@@ -214,6 +233,8 @@ LAYERS: dict[str, Layer] = {
     "Dropout2d": Layer(nn.Dropout2d, {"p": f.FRACTION}),
     "TimeConstantDropout": Layer(TimeConstantDropout, {"p": f.FRACTION}),
     "DirectEncoder": Layer(DirectEncoder, {"limit": f.POSITIVE}, once=True),
+    "HybridEncoder": Layer(HybridEncoder, {"timesteps": f.COUNT, "low": f.NUMBER, "high": f.NUMBER}, once=True),
+    "DctEncoder": Layer(DctEncoder, {"block": f.COUNT, "limit": f.POSITIVE}, once=True),
     "PoissonEncoder": Layer(PoissonEncoder, {"gain": f.POSITIVE, "seed": f.INTEGER}, once=True),
     "LIF": Layer(
         _make_lif,
@@ -268,6 +289,8 @@ MODULE_TYPES: dict[type[nn.Module], str] = {
     **{getattr(nn, name): name for name in LAYERS if hasattr(nn, name)},
     TimeConstantDropout: "TimeConstantDropout",
     DirectEncoder: "DirectEncoder",
+    HybridEncoder: "HybridEncoder",
+    DctEncoder: "DctEncoder",
     PoissonEncoder: "PoissonEncoder",
     LIF: "LIF",
     IF: "LIF",

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from neurocompile.errors import GraphError, InputError
 from neurocompile.snn.dropout import TimeConstantDropout
-from neurocompile.snn.encoders import DirectEncoder, PoissonEncoder
+from neurocompile.snn.encoders import DctEncoder, DirectEncoder, HybridEncoder, PoissonEncoder
 from neurocompile.snn.layers import FUNCTIONS
 from neurocompile.snn.neuron import LIF, Readout
+from neurocompile.snn.running import check_hybrid, check_timesteps
 from neurocompile.snn.state import Stateful, reset_state
+from neurocompile.snn.timed import TimedReadout, hidden_neurons
 from neurocompile.snn.tracing import trace
 from neurocompile.snn.wiring import Step
 
@@ -274,19 +276,22 @@ def plain_ann(model: nn.Module) -> nn.Module:
     Neurons become ``nn.ReLU``, dropout with a constant mask ``nn.Dropout``; encoders and readouts do nothing.
     """
     plain = copy.deepcopy(model)
-    for path, module in list(plain.named_modules()):
-        new: nn.Module
-        if isinstance(module, LIF):
-            new = nn.ReLU()
-        elif isinstance(module, TimeConstantDropout):
-            new = nn.Dropout(module.p)
-        elif isinstance(module, DirectEncoder | PoissonEncoder | Readout):
-            new = nn.Identity()
-        else:
-            continue
-        parent, _, name = path.rpartition(".")
-        setattr(plain.get_submodule(parent), name, new.train(module.training))
+    for kinds in (
+        (TimedReadout,),
+        (LIF, TimeConstantDropout, DirectEncoder, HybridEncoder, DctEncoder, PoissonEncoder, Readout),
+    ):
+        # the first of them has some of the others in it
+        for path, module in list(plain.named_modules()):
+            if isinstance(module, kinds):
+                parent, _, name = path.rpartition(".")
+                setattr(plain.get_submodule(parent), name, _plain(module).train(module.training))
     return plain
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    if isinstance(module, LIF):
+        return nn.ReLU()
+    return nn.Dropout(module.p) if isinstance(module, TimeConstantDropout) else nn.Identity()
 
 
 def seeded(model: nn.Module, seed: int) -> nn.Module:
@@ -345,15 +350,15 @@ def tune_rates(model: nn.Module, samples: Tensor, timesteps: int, rate: float = 
     """
     if not 0 < rate < 1:
         raise InputError(f"rate is {rate!r}, limit above 0 and below 1; give spikes per neuron and step, such as 0.13")
-    if type(timesteps) is not int or timesteps < 1:
-        raise InputError(f"timesteps is {timesteps!r}; give a whole number of steps, 1 or more")
+    check_timesteps(timesteps)
     if not len(samples) or not bool(samples.isfinite().all()):
         raise InputError(f"samples: shape {tuple(samples.shape)}, NaN or infinite values or none; give finite samples")
+    check_hybrid(model, timesteps)
     wiring = trace(model)
-    layers = [module for module in model.modules() if isinstance(module, LIF)]
+    layers = hidden_neurons(model)
     if not layers:
         raise GraphError(f"{type(model).__name__}: has no LIF layers to tune; put them in with replace_relu first")
-    before = [layer.threshold.detach().clone() for layer in layers]
+    before = [layer.threshold.detach().clone() for layer in layers.values()]
     modes = {module: module.training for module in model.modules()}
     last_use = {name: step.name for step in wiring.steps for name in step.inputs}
     rates: dict[str, float] = {}
@@ -367,14 +372,14 @@ def tune_rates(model: nn.Module, samples: Tensor, timesteps: int, rate: float = 
                 if step.op == "input":
                     values[step.name] = samples.expand(timesteps, *samples.shape)
                     continue
-                if step.op == "module" and isinstance(layer := model.get_submodule(step.target), LIF):
-                    rates[step.target] = _tune(step.target, layer, inputs[0], rate)
+                if step.op == "module" and step.target in layers:
+                    rates[step.target] = _tune(step.target, layers[step.target], inputs[0], rate)
                 values[step.name] = _all_steps(model, step, inputs)
                 for name in {name for name in step.inputs if last_use[name] == step.name}:
                     del values[name]
     except BaseException:
         with torch.no_grad():
-            for layer, threshold in zip(layers, before, strict=True):
+            for layer, threshold in zip(layers.values(), before, strict=True):
                 layer.threshold.copy_(threshold)
         raise
     finally:

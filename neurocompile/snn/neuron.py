@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neurocompile.errors import InputError
 from neurocompile.snn.state import Stateful
-from neurocompile.snn.surrogate import LinearSurrogate, Surrogate, with_surrogate
+from neurocompile.snn.surrogate import LinearSurrogate, Surrogate, measures, with_surrogate
 
 Order = Literal["integrate_first", "fire_first"]
 Compare = Literal["above", "at_or_above"]
@@ -27,9 +27,11 @@ class _State(NamedTuple):
     u: Tensor
     """Membrane."""
     last: Tensor
-    """The spikes of the last step, which reset the membrane at the next one (``leaky_reset=False``)."""
+    """What the last step's spikes reset, at the next step (``leaky_reset=False``)."""
     fired: Tensor
     """Whether the neuron has fired in this presentation (kept for ``single_spike`` only)."""
+    since: Tensor
+    """Time steps since its last spike, infinite before the first (kept for surrogates of time only)."""
 
 
 class LIF(Stateful):
@@ -56,10 +58,16 @@ class LIF(Stateful):
     - "graded": how many integers k ≥ 1 have u > k·v, at most ``max_payload``.
 
     ``reset``: "subtract" gives u - v·s; "set" gives ``reset_value``·sign(s) where s ≠ 0; "none" leaves u.
-    With ``single_spike`` a neuron fires once per presentation at most; later spikes do not happen, nor their resets.
 
-    The gradient of s is ``surrogate.slope(u/v - k)``, k·v being the firing level nearest to u. The spike that a reset
-    subtracts is a constant to autograd while the threshold in it is not, which is how Eq. 14 of IIR-SNN comes out.
+    With ``single_spike`` a neuron fires once per presentation at most. In eval mode it is then shut off: later spikes
+    do not happen, nor their resets, nor have they a gradient. In train mode it emits the very same spikes, but its
+    membrane goes on: u is reset wherever it passes v, and every step has its gradient, so that learning does not end
+    with the first spike (Datta et al. 2021, *Training energy-efficient deep spiking neural networks with single-spike
+    hybrid input encoding*, Eqs. 6 to 8 and 19 to 23).
+
+    The gradient of s is that of ``surrogate``, k·v being the firing level nearest to u: ``slope(u/v - k)`` with respect
+    to u/v, or for surrogates of other quantities their slope with respect to u - k·v. The spike that a reset subtracts
+    is a constant to autograd while the threshold in it is not, which is how Eq. 14 of IIR-SNN comes out.
 
     Args:
         membrane_min: what the membrane never begins a step below, at most 0; None for no such limit.
@@ -140,40 +148,50 @@ class LIF(Stateful):
         v, lam, alpha = (spread(self, name, x) for name in ("threshold", "leak", "current_leak"))
         if self.state is None:
             zero = torch.zeros_like(x)
-            self.state = _State(zero, zero, zero, zero)
-        i, u, last, fired = self.state
+            never = torch.full_like(x, math.inf) if measures(self.surrogate) == "time" else zero
+            self.state = _State(zero, zero, zero, zero, never)
+        before: _State = self.state
+        u, last = before.u, before.last
         _check_batch(self, x, u)
 
-        i = alpha * i + x
+        i = alpha * before.i + x
         if self.order == "fire_first":
-            s = self._fire(u, v, fired)
-            u = lam * self._reset(u, s, v) + i if self.leaky_reset else self._reset(lam * u + i, s, v)
+            s, passed, since = self._fire(u, v, before)
+            u = lam * self._reset(u, passed, v) + i if self.leaky_reset else self._reset(lam * u + i, passed, v)
         else:
             u = lam * u + i if self.leaky_reset else self._reset(lam * u + i, last, v)
-            s = self._fire(u, v, fired)
+            s, passed, since = self._fire(u, v, before)
             if self.leaky_reset:
-                u = self._reset(u, s, v)
-            last = s.detach()
+                u = self._reset(u, passed, v)
+            last = passed
         if self.membrane_min is not None:
             u = u.clamp(min=self.membrane_min)
-        if self.single_spike:
-            fired = fired + s.detach().abs()
-        self.state = _State(i, u, last, fired)
+        fired = before.fired + s.detach().abs() if self.single_spike else before.fired
+        self.state = _State(i, u, last, fired, since)
         return s
 
-    def _fire(self, u: Tensor, v: Tensor, fired: Tensor) -> Tensor:
+    def _fire(self, u: Tensor, v: Tensor, before: _State) -> tuple[Tensor, Tensor, Tensor]:
+        """The spikes, those that reset the membrane, and the time steps since the last one."""
         z = u / v
+        since = before.since
         # The comparison is made on u and v themselves: z is rounded, and training only needs its gradient.
         with torch.no_grad():
             if self.spikes == "binary":
-                spikes, level = self._reaches(u, v), torch.ones_like(u)
+                passed, level = self._reaches(u, v), torch.ones_like(u)
             elif self.spikes == "signed":
-                spikes, level = self._reaches(u, v) - self._reaches(-u, v), torch.where(z < 0, -1.0, 1.0)
+                passed, level = self._reaches(u, v) - self._reaches(-u, v), torch.where(z < 0, -1.0, 1.0)
             else:
-                spikes = self._count_levels(z, u, v)
+                passed = self._count_levels(z, u, v)
                 level = z.round().clamp(1, self.max_payload)
-        s = with_surrogate(spikes, z - level, self.surrogate)
-        return s * (fired == 0) if self.single_spike else s
+            spikes = passed * (before.fired == 0) if self.single_spike else passed
+            measured = measures(self.surrogate)
+            if measured == "time":
+                since = torch.where(spikes != 0, 0.0, since + 1)
+        distance = z - level if measured == "relative" else u - level * v
+        s = with_surrogate(spikes, distance, since if measured == "time" else distance, self.surrogate)
+        if self.single_spike and not self.training:
+            return s * (before.fired == 0), spikes, since
+        return s, passed, since
 
     def _reaches(self, u: Tensor, level: Tensor) -> Tensor:
         return (u > level if self.compare == "above" else u >= level).to(u.dtype)
@@ -185,7 +203,6 @@ class LIF(Stateful):
         return k + self._reaches(u, (k + 1) * v) * (k < self.max_payload)
 
     def _reset(self, u: Tensor, s: Tensor, v: Tensor) -> Tensor:
-        s = s.detach()
         if self.reset == "subtract":
             return u - v * s
         if self.reset == "set":

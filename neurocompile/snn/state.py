@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Stateful(nn.Module):
@@ -18,6 +18,10 @@ class Stateful(nn.Module):
         """Forget everything, as at the start of a sample."""
         self.state = None
 
+    def detach_state(self) -> None:
+        """Keep the state's values and forget how they came about, so that no gradient flows further back."""
+        self.state = _detached(self.state)
+
     def __getstate__(self) -> dict[str, Any]:
         # What is remembered may hang on an autograd graph, which copy.deepcopy() refuses; a copy starts afresh.
         return {**self.__dict__, "state": None}
@@ -28,3 +32,20 @@ def reset_state(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Stateful):
             module.reset_state()
+
+
+def detach_state(model: nn.Module) -> None:
+    """Cut the autograd graph at this time step: every stateful layer goes on from its state as from a constant."""
+    for module in model.modules():
+        if isinstance(module, Stateful):
+            module.detach_state()
+
+
+def _detached(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, tuple) and hasattr(state, "_make"):  # a NamedTuple
+        return state._make(map(_detached, state))
+    if isinstance(state, list | tuple):
+        return type(state)(map(_detached, state))
+    return state

@@ -117,7 +117,7 @@ def test_integer_graphs_return_the_same(graph: Graph, tmp_path_factory: pytest.T
 @st.composite
 def plain_networks(draw: DrawFn) -> Graph:
     """Networks of neurons that NIR knows, whose leaks are time constants of a power of two."""
-    graph = draw(networks(poisson=False))
+    graph = draw(networks(encoders=("direct",)))
     draft = graph.edit()
     for name, node in graph.items():
         if not isinstance(node, (Neuron, Readout)):

@@ -26,7 +26,7 @@ from neurocompile.ir.interpret import interpret
 from neurocompile.ir.nodes import Array
 from neurocompile.mapping import map_graph
 from neurocompile.mapping.mapping import Mapping
-from tests.networks import mapped_networks, samples_for
+from tests.networks import STEADY, mapped_networks, samples_for
 
 
 def each_of(graph: Graph, mapping: Mapping, profile: Profile, samples: Array, batch: int = 2) -> Activity:
@@ -73,7 +73,7 @@ def test_counters_of_each_sample(way: str, batch: int, monkeypatch: pytest.Monke
 @given(data=st.data())
 def test_generated_networks(data: st.DataObject) -> None:
     """Biases, delays, parts and signed spikes, with and without state."""
-    _, graph = data.draw(mapped_networks(poisson=False))
+    _, graph = data.draw(mapped_networks(encoders=(*STEADY, "dct")))
     neurons = data.draw(st.sampled_from((5, 40, 5000)))
     profile = permissive(big(neurons, data.draw(st.sampled_from((3, 32)))))  # bit by bit, or not
     profile = profile.model_copy(

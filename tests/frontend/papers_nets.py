@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Form = Literal["hybrid", "old hybrid", "early diet", "learned"]
+Form = Literal["hybrid", "old hybrid", "early diet", "learned", "atari"]
 
 #: their tables, at a sixteenth of the channels
 VGG = {
@@ -22,6 +22,7 @@ VGG = {
     "VGG5": [4, "A", 8, 8, "A"],
     "VGG9": [4, "A", 8, 16, "A", 16, 32, "A", 32, "A", 32],
     "VGG11": [4, "A", 8, 16, "A", 32, 32, "A", 32, "A", 32, 32],
+    "VGG11-HIRE": [4, "A", 8, 16, "A", 32, 32, 32, "A", 32, 32],
     "VGG11-CIFAR100": [4, "A", 8, 16, 16, "A", 32, 32, 32, "A", 32, 32],
     "VGG13": [4, 4, "A", 8, 8, "A", 16, 16, "A", 32, 32, 32, "A", 32],
     "VGG16": [4, 4, "A", 8, 8, "A", 16, 16, 16, "A", 32, 32, 32, "A", 32, 32, 32],
@@ -37,8 +38,9 @@ RESNET = {
 
 @dataclass
 class Net:
-    """A state dict, and the layers in order: ("conv", key, position), ("pool", size), ("flatten",), ("out", key),
-    ("block", key of its branch, of its shortcut, position, stride), ("linear", key, position)."""
+    """A state dict, and the layers in order: ("conv", key, position) and a stride where it is not padded, ("pool",
+    size), ("flatten",), ("out", key), ("block", key of its branch, of its shortcut, position, stride), ("linear", key,
+    position)."""
 
     layers: list[tuple[Any, ...]] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -115,6 +117,21 @@ def resnet(name: str, *, imagenet: bool = False, bias: bool = False, side: int =
     return net
 
 
+def atari() -> Net:
+    """An eighth of the channels, and frames of 84 x 84."""
+    net, width = Net(), 1
+    for at, (key, out, kernel, stride) in enumerate((("conv1", 4, 8, 4), ("conv2", 8, 4, 2), ("conv3", 8, 3, 1))):
+        net.weight(key, out, width, kernel, kernel)
+        net.layers.append(("conv", key, net.position(at), stride))
+        width = out
+    net.layers.append(("flatten",))
+    net.weight("fc1", 12, width * 7 * 7)
+    net.layers.append(("linear", "fc1", net.position(3)))
+    net.weight("head", 6, 12)
+    net.layers.append(("out", "head"))
+    return net
+
+
 def document(
     net: Net, form: Form, *, timesteps: int = 6, threshold: float = 0.5, leak: float = 0.875, prefix: str = "module."
 ) -> dict[str, Any]:
@@ -124,8 +141,11 @@ def document(
     leaks = [leak - (index % 4) / 8 for index in range(count)]
     state = dict(net.state)
     plain: dict[str, Any] = {"accuracy": 0.5, "epoch": 3, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}
-    if form == "learned":
+    if form in ("learned", "atari"):
         state |= {f"threshold.t{at}": torch.tensor(v) for at, v in zip(net.positions, thresholds, strict=True)}
+    if form == "atari":
+        return {"model_state_dict": state, "optim_state_dict": plain["optimizer"]}
+    if form == "learned":
         state |= {f"leak.l{at}": torch.tensor(v) for at, v in zip(net.positions, leaks, strict=True)}
     if form == "old hybrid":
         plain |= {"thresholds": [2 * value for value in thresholds], "leak_mem": leak, "scaling_threshold": 0.5}
@@ -145,15 +165,16 @@ def simulate(
     spikes: dict[int, list[Tensor]] = {at: [] for at in net.positions}
     total = torch.zeros(())
 
-    def convolve(key: str, x: Tensor, stride: int = 1) -> Tensor:
+    def convolve(key: str, x: Tensor, stride: int = 1, *, padded: bool = True) -> Tensor:
         weight = state[f"{key}.weight"]
-        return functional.conv2d(x, weight, state.get(f"{key}.bias"), stride, (weight.shape[2] - 1) // 2)
+        padding = (weight.shape[2] - 1) // 2 if padded else 0
+        return functional.conv2d(x, weight, state.get(f"{key}.bias"), stride, padding)
 
     def layer(at: int, drive: Tensor) -> Tensor:
         v = threshold + (order[at] % 3) / 8
-        decay = leak if form in ("hybrid", "old hybrid") else leak - (order[at] % 4) / 8
+        decay = leak if form in ("hybrid", "old hybrid") else 1.0 if form == "atari" else leak - (order[at] % 4) / 8
         u = membranes.get(at, torch.zeros_like(drive))
-        if form == "learned":  # charge, compare, subtract
+        if form in ("learned", "atari"):  # charge, compare, subtract
             u = decay * u + drive
             fired = (u > v).double()
             membranes[at] = u - v * fired
@@ -166,7 +187,7 @@ def simulate(
     for x in inputs.double():
         for kind, *rest in net.layers:
             if kind == "conv":
-                x = layer(rest[1], convolve(rest[0], x))
+                x = layer(rest[1], convolve(rest[0], x, *rest[2:], padded=not rest[2:]))
             elif kind == "pool":
                 x = functional.avg_pool2d(x, rest[0])
             elif kind == "block":

@@ -17,7 +17,7 @@ from neurocompile.frontend.checkpoint import read_checkpoint
 from neurocompile.frontend.papers import VGG_LAYERS, read_papers, recognise
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import interpret
-from neurocompile.ir.nodes import Array, BatchNorm, DirectEncoder, Input, Neuron, PoissonEncoder, Relu
+from neurocompile.ir.nodes import Array, AvgPool2d, BatchNorm, DirectEncoder, Input, Neuron, PoissonEncoder, Relu
 from tests.frontend import papers_nets
 from tests.frontend.papers_nets import Form, Net, document, simulate
 
@@ -75,16 +75,65 @@ def test_a_fused_batch_norm_leaves_biases() -> None:
 
 def test_images_of_imagenet() -> None:
     net = papers_nets.resnet("resnet12", imagenet=True, side=168)
-    saved = document(net, "learned", timesteps=1)
+    saved = document(net, "learned", timesteps=16)
     graph = read_papers("x.pt", saved, name="n")
     assert graph.shape("input") == (3, 224, 224)  # 168 gives one value too
     graph = read_papers("x.pt", saved, name="n", input_shape=(3, 168, 168))
-    same_as_their_code(net, "learned", graph, image((3, 168, 168), 1), tolerance=1e-12)
+    # tensors, and yet the order that DIET-SNN had at first
+    same_as_their_code(net, "early diet", graph, image((3, 168, 168), 1), tolerance=1e-12)
     net = papers_nets.vgg("VGG9", side=64, imagenet=True)
     saved = document(net, "learned", timesteps=3, threshold=0.25)
     graph = read_papers("x.pt", saved, name="n", input_shape=(3, 64, 64))
     assert graph.shape("features.20") == (32, 2, 2)  # the one more pool
     same_as_their_code(net, "learned", graph, image((3, 64, 64)), threshold=0.25)
+
+
+def test_leaks_of_one_element_are_of_a_code_that_fires_first() -> None:
+    """DIET-SNN's VGG for ImageNet makes them as lists of one."""
+    net = papers_nets.vgg("VGG5")
+    saved = document(net, "learned", timesteps=10)
+    for key, value in saved["state_dict"].items():
+        if ".leak." in key:
+            saved["state_dict"][key] = value.reshape(1)
+    graph = read_papers("x.pt", saved, name="n")
+    same_as_their_code(net, "early diet", graph, image((3, 32, 32), 1))
+
+
+def test_a_network_for_atari() -> None:
+    net = papers_nets.atari()
+    saved = document(net, "atari")
+    assert recognise(saved)
+    graph = read_papers("x.pt", saved, name="n", timesteps=3)
+    encoder = graph.node("encoder")
+    assert isinstance(encoder, DirectEncoder)
+    assert (graph.shape("input"), encoder.limit, graph.shape("conv3.neuron")) == ((1, 84, 84), 255.0, (8, 7, 7))
+    same_as_their_code(net, "atari", graph, image((1, 84, 84)))
+    with pytest.raises(InputError, match=r"does not say how many time steps a sample takes; give --timesteps"):
+        read_papers("x.pt", saved, name="n")
+    for key in ("threshold.t3", "head.weight"):
+        assert recognise({"model_state_dict": {k: v for k, v in saved["model_state_dict"].items() if k != key}}) == (
+            key == "threshold.t3"
+        )
+    # without thresholds it is anyone's
+    state = {k: v for k, v in saved["model_state_dict"].items() if "threshold" not in k}
+    assert not recognise({"model_state_dict": state})
+    assert not recognise({"model_state_dict": {**saved["model_state_dict"], "conv1.weight": torch.ones(4)}})
+
+
+def test_pools_that_the_channels_leave_open() -> None:
+    """Two VGG11 have the same channels: the linear layer tells which of them it is, for the samples at hand."""
+    for name, pools in (("VGG11", 4), ("VGG11-HIRE", 3)):
+        net = papers_nets.vgg(name)
+        saved = document(net, "learned", timesteps=3, threshold=0.25)
+        for graph in (
+            read_papers("x.pt", saved, name="n"),
+            read_papers("x.pt", saved, name="n", input_shape=(3, 32, 32)),
+        ):
+            assert len(graph.of_kind(AvgPool2d)) == pools
+        same_as_their_code(net, "learned", graph, image((3, 32, 32), 1), threshold=0.25)
+    odd = document(papers_nets.vgg("VGG11-HIRE", side=48), "learned")
+    graph = read_papers("x.pt", odd, name="n", input_shape=(3, 48, 48))
+    assert len(graph.of_kind(AvgPool2d)) == 3
 
 
 @pytest.mark.parametrize("name", ["VGG4", "VGG5", "VGG9"])
@@ -167,11 +216,7 @@ def test_parameters_of_every_shape_and_container() -> None:
     assert read_papers("x.pt", state, name="n", timesteps=6).hash == wanted.hash
     assert read_papers("x.pt", {**saved, "timesteps": 9}, name="n", timesteps=6).hash == wanted.hash
     listed = {**saved, "state_dict": {key: value for key, value in state.items() if "threshold" not in key}}
-    assert read_papers("x.pt", listed, name="n").hash != wanted.hash  # lists are in double precision
-    again, first = (read_papers("x.pt", each, name="n").node("features.1") for each in (listed, saved))
-    assert isinstance(again, Neuron)
-    assert isinstance(first, Neuron)
-    assert (again.order, again.leaky_reset, again.threshold) == (first.order, first.leaky_reset, first.threshold)
+    assert read_papers("x.pt", listed, name="n").hash == wanted.hash
     state["module.threshold.t0"] = torch.full((4, 32, 32), 0.5)
     each = read_papers("x.pt", saved, name="n").node("features.1")
     assert isinstance(each, Neuron)
@@ -196,6 +241,15 @@ def test_lists_and_dictionaries_of_thresholds() -> None:
     plain = read_papers("x.pt", saved, name="n").node("features.1")
     assert isinstance(plain, Neuron)
     assert plain.leak == 1.0
+
+
+def test_numbers_are_taken_in_single_precision_as_their_code_does() -> None:
+    saved = vgg5("old hybrid", leak=0.99)
+    saved |= {"thresholds": [4.26] * 5, "scaling_threshold": 0.7}
+    node = read_papers("x.pt", saved, name="n").node("features.1")
+    assert isinstance(node, Neuron)
+    assert (node.leak, node.threshold) == (np.float32(0.99), np.float32(4.26 * 0.7))
+    assert float(node.leak) != 0.99
 
 
 def test_thresholds_of_the_stem_only() -> None:
@@ -233,6 +287,16 @@ def test_an_ann_with_batch_norm() -> None:
         "Linear", "Relu", "Linear", "Relu", "Linear", "Readout",
     ]  # fmt: skip
     assert [name for name in graph if name.startswith("features")][:4] == [f"features.{n}" for n in range(4)]
+
+
+def test_an_ann_that_was_balanced_stays_one() -> None:
+    """The code writes thresholds into the file of the ANN. It has neither time steps nor leaks yet."""
+    saved = vgg5("hybrid")
+    ann = {"accuracy": 0.9, "state_dict": saved["state_dict"], "thresholds": saved["thresholds"]}
+    graph = read_papers("x.pt", ann, name="n", timesteps=50)
+    assert (len(graph.of_kind(Relu)), len(graph.of_kind(Neuron))) == (5, 0)
+    assert isinstance(graph.node("encoder"), DirectEncoder)
+    assert len(read_papers("x.pt", {**ann, "leak": 1.0}, name="n", timesteps=50).of_kind(Neuron)) == 5
 
 
 def test_a_residual_ann_with_batch_norm(tmp_path: Path) -> None:

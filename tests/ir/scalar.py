@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    ENCODERS,
     Add,
     AvgPool2d,
     AxonDelay,
@@ -26,6 +28,7 @@ from neurocompile.ir.nodes import (
     Dropout,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Identity,
     Linear,
     MaxPool2d,
@@ -299,11 +302,21 @@ def encode(node: Node, value: float, integer: bool, *place: int) -> Number:
         if draw24(node.seed, *place) < abs(value) * node.gain * 2**24:
             return 1 if value > 0 else -1
         return 0
-    assert isinstance(node, DirectEncoder)
+    assert isinstance(node, (DirectEncoder, HybridEncoder))
+    t = place[1]
+    if isinstance(node, HybridEncoder) and t > 0:
+        value = float(spike_time(node, value) == t + 1)
     if not integer:
         return float(value)
     assert node.scale is not None
     return max(node.low, min(node.high, round(value * node.scale)))
+
+
+def spike_time(node: HybridEncoder, value: float) -> int:
+    """Counted from 1."""
+    low, high, steps = Fraction(node.minimum), Fraction(node.maximum), node.timesteps
+    within = min(max(Fraction(value), low), high)
+    return round(steps + Fraction(2 - steps) / (high - low) * (within - low))
 
 
 def late(node: Recurrent | AxonDelay, index: Index) -> int:
@@ -341,7 +354,7 @@ def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[
                         now[name][index] = series[sent_at][index] if sent_at >= 0 else 0
                 elif name in cells:
                     now[name] = {index: cell.step(now[sources[0]][index]) for index, cell in cells[name].items()}
-                elif isinstance(node, (DirectEncoder, PoissonEncoder)):
+                elif isinstance(node, ENCODERS):
                     now[name] = {
                         index: encode(node, now[sources[0]][index], integer, first_sample + number, t, place)
                         for place, index in enumerate(indices(shape))
@@ -351,7 +364,7 @@ def run(graph: Graph, samples: np.ndarray, first_sample: int = 0) -> tuple[dict[
                     now[name] = apply(node, [now[source] for source in sources], shapes, shape)
                 history[name].append(now[name])
         for name, node in graph.items():
-            if isinstance(node, (DirectEncoder, PoissonEncoder, Neuron, Threshold)):
+            if isinstance(node, (*ENCODERS, Neuron, Threshold)):
                 events.setdefault(name, []).append(history[name])
         for name in outputs:
             series = history[name]

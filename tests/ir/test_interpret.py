@@ -34,7 +34,7 @@ from neurocompile.ir.nodes import (
 from neurocompile.ir.verify import verify
 from neurocompile.random import uniform24
 from tests.ir import scalar
-from tests.networks import integer_networks, networks, samples_for
+from tests.networks import ENCODED, integer_networks, networks, samples_for
 
 
 def one_soma(soma: Soma, steps: int, *, shape: tuple[int, ...] = (1,), stage: str = "spiking", **encoder: Any) -> Graph:
@@ -424,7 +424,7 @@ def test_float_networks_equal_the_scalar_interpreter(data: st.DataObject) -> Non
 @settings(max_examples=40)
 @given(st.data())
 def test_integer_networks_equal_the_scalar_interpreter(data: st.DataObject) -> None:
-    graph = data.draw(integer_networks(depth=2))
+    graph = data.draw(integer_networks(depth=2, encoders=ENCODED))
     assert_equals_scalar(graph, data.draw(samples_for(graph, most=2)), data.draw(st.integers(0, 3)))
 
 

@@ -31,7 +31,7 @@ from neurocompile.ir.nodes import (
 from neurocompile.ir.verify import verify
 from neurocompile.passes.base import PassManager
 from neurocompile.passes.retime import Retime
-from tests.networks import EXACT, LOWERING, lower, mapped_networks, networks, samples_for
+from tests.networks import EXACT, LOWERING, STEADY, lower, mapped_networks, networks, samples_for
 from tests.passes.helpers import assert_same
 
 
@@ -116,7 +116,7 @@ def test_chip_time_shows_the_spikes_of_logical_time(data: st.DataObject) -> None
 @settings(max_examples=30)
 @given(st.data())
 def test_a_sample_does_not_feel_those_before_it(data: st.DataObject) -> None:
-    graph, mapped = data.draw(mapped_networks(poisson=False))
+    graph, mapped = data.draw(mapped_networks(encoders=(*STEADY, "dct")))
     samples = data.draw(samples_for(graph, most=4))
     together, alone = interpret(mapped, samples), interpret(mapped, samples[-1:])
     for name, events in alone.events.items():

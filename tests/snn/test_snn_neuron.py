@@ -13,9 +13,9 @@ from neurocompile import snn
 from neurocompile.errors import InputError
 
 
-def trace(layer: torch.nn.Module, *inputs: float) -> tuple[list[float], list[float]]:
+def trace(layer: torch.nn.Module, *inputs: float, training: bool = False) -> tuple[list[float], list[float]]:
     """Spikes and membranes of one neuron, step by step; the layer runs in float64."""
-    layer = layer.double()
+    layer = layer.double().train(training)
     spikes, membranes = [], []
     for x in inputs:
         spikes.append(float(layer(torch.tensor([[x]], dtype=torch.float64))))
@@ -95,6 +95,14 @@ HAND = {
 def test_by_hand(name: str) -> None:
     options, inputs, spikes, membranes = HAND[name]
     assert trace(snn.LIF(**options), *inputs) == (spikes, membranes)
+
+
+def test_in_train_mode_a_single_spike_neuron_goes_on_by_hand() -> None:
+    """Eqs. 6 to 8 of Datta et al.: u loses v after each step that passed v, and only the first of them is a spike."""
+    layer = snn.LIF(1.0, single_spike=True, leaky_reset=False)
+    assert trace(layer, 1.5, 1.0, 2.0, -1.0, training=True) == ([1, 0, 0, 0], [1.5, 1.5, 2.5, 0.5])
+    snn.reset_state(layer)
+    assert trace(layer, 1.5, 1.0, 2.0, -1.0) == ([1, 0, 0, 0], [1.5, 1.5, 3.5, 2.5])
 
 
 def reference(xs: list[float], o: dict[str, Any]) -> list[float]:
@@ -187,8 +195,10 @@ def test_every_combination_agrees_with_plain_python(
         layer = snn.LIF(**options).double()
         # A module's values are made in float32, then widened: let the reference start from the very same numbers.
         numbers = {name: float(getattr(layer, name)) for name in ("threshold", "leak", "current_leak")}
-        got = [float(layer(torch.tensor([[x]], dtype=torch.float64))) for x in xs]
-        assert got == reference(xs, options | numbers), choices
+        for training in (False, True):
+            snn.reset_state(layer.train(training))
+            got = [float(layer(torch.tensor([[x]], dtype=torch.float64))) for x in xs]
+            assert got == reference(xs, options | numbers), (choices, training)
 
 
 def test_graded_counts_are_exact_where_the_quotient_is_rounded() -> None:

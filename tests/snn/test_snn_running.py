@@ -118,6 +118,95 @@ def test_training_through_time_learns() -> None:
     assert (snn.run(net.eval(), x, 4).argmax(1) == y).float().mean() > 0.9
 
 
+def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+    found = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("has_readout", [True, False])
+def test_one_window_is_all_of_bptt(has_readout: bool) -> None:
+    net = nn.Sequential(
+        nn.Linear(6, 16),
+        snn.LIF(0.6, 0.9, learn_threshold=True, learn_leak=True, surrogate=snn.StdbSurrogate()),
+        snn.Recurrent(snn.LIF(0.2), nn.Linear(16, 16)),
+        nn.Linear(16, 2),
+        snn.Readout() if has_readout else snn.LIF(0.1),
+    )
+    x, y = torch.rand(8, 6), torch.randint(0, 2, (8,))
+    loss = nn.functional.cross_entropy(snn.run(net, x, 6), y)
+    loss.backward()
+    expected = gradients(net)
+    for window in (6, 9):
+        answer, total = snn.truncated_bptt(net, x, lambda a: nn.functional.cross_entropy(a, y), 6, window)
+        assert torch.equal(total, loss.detach())
+        assert torch.equal(answer, snn.run(net, x, 6).detach())
+        found = gradients(net)
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+    snn.truncated_bptt(net, x, lambda a: nn.functional.cross_entropy(a, y), 6, 2)
+    found = gradients(net)
+    assert not any(torch.equal(found[name], value) for name, value in expected.items() if name != "4.weight")
+
+
+@pytest.mark.parametrize("has_readout", [True, False])
+def test_windows_unrolled_by_hand(has_readout: bool) -> None:
+    """A neuron with weight w and a loss (answer - 1)²/2 at the steps 2, 4 and 5; each window's ∂u/∂w begins at 0."""
+    xs, w, lam, v, gamma, out = [0.7, 0.9, 0.4, 1.1, 0.8], 0.9, 0.75, 0.8, 0.3, 1.5
+    net = nn.Sequential(nn.Linear(1, 1, bias=False), snn.LIF(v, lam, leaky_reset=False)).double()
+    with torch.no_grad():
+        net[0].weight.fill_(w)
+        net[1].threshold.fill_(v)
+    if has_readout:
+        net.append(nn.Linear(1, 1, bias=False).double())
+        net.append(snn.Readout())
+        nn.init.constant_(net[2].weight, out)
+    else:
+        out = 1.0
+    x = torch.tensor(xs, dtype=torch.float64).view(1, 5, 1)
+    answer, total = snn.truncated_bptt(net, x, lambda a: (a - 1).square().sum() / 2, 5, 2, time_axis=True)
+
+    u = spike = answered = losses = gradient = 0.0
+    du = danswer = 0.0
+    for step, each in enumerate(xs, start=1):
+        u, du = lam * u + w * each - v * spike, lam * du + each
+        spike = float(u > v)
+        answered += out * spike
+        danswer += out * gamma * max(0.0, 1 - abs(u / v - 1)) * du / v
+        if step in (2, 4, 5):
+            losses += (answered - 1) ** 2 / 2
+            gradient += (answered - 1) * danswer
+            du = danswer = 0.0
+    assert float(answer) == pytest.approx(answered)
+    assert float(total) == pytest.approx(losses)
+    assert float(net[0].weight.grad) == pytest.approx(gradient)
+    assert not answer.requires_grad
+
+
+def test_truncated_bptt_of_spike_times_is_that_of_the_presentation_so_far() -> None:
+    layer = snn.TimedReadout(0.75, beta=0.3).double()
+    net = nn.Sequential(nn.Linear(1, 2, bias=False).double(), layer)
+    x, y = torch.ones(1, 1, dtype=torch.float64), torch.tensor([1])
+    nn.init.constant_(net[0].weight, 0.25)
+    _, total = snn.truncated_bptt(net, x, lambda _: snn.two_softmax_loss(layer, y), 4, 2)
+    expected = 0.0
+    for steps in (2, 4):
+        snn.run(net, x, steps)
+        expected += float(snn.two_softmax_loss(layer, y).detach())
+    assert float(total) == pytest.approx(expected)
+
+
+def test_detach_state_keeps_values_and_cuts_the_graph() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), snn.LIF(0.5, 0.5), snn.Recurrent(snn.LIF(0.1), nn.Linear(3, 3)), snn.Readout())
+    x = torch.rand(4, 2)
+    snn.run(net, x, 2)
+    before = net[1].u
+    assert before.requires_grad
+    snn.detach_state(net)
+    assert torch.equal(net[1].u, before)
+    assert not any(part.requires_grad for part in (*net[1].state, net[2].state, *net[2].neuron.state, *net[3].state))
+    net(x)  # and the state is still what the layers need
+
+
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
@@ -126,6 +215,11 @@ def test_training_through_time_learns() -> None:
         (lambda: snn.TimeConstantDropout(1.0), "p is 1.0, limit 0 to below 1"),
         (lambda: snn.run(vgg(), torch.rand(1, 1, 8, 8), 0), "timesteps is 0; give a whole number"),
         (lambda: snn.run(vgg(), torch.rand(1, 1, 8, 8), 2.0), "timesteps is 2.0"),
+        (
+            lambda: snn.truncated_bptt(vgg(), torch.rand(1, 1, 8, 8), torch.sum, 4, 0),
+            "window is 0; give a whole number",
+        ),
+        (lambda: snn.truncated_bptt(vgg(), torch.rand(1, 1, 8, 8), torch.sum, 0, 1), "timesteps is 0"),
         (lambda: snn.run(vgg(), torch.rand(1, 2, 8), 3, time_axis=True), r"shape \(1, 2, 8\) does not hold 3 steps"),
     ],
 )

@@ -6,10 +6,10 @@ from collections.abc import Mapping as Map
 
 import numpy as np
 
-from neurocompile.backends.cycle.plan import Plan
+from neurocompile.backends.cycle.plan import Plan, Sender
 from neurocompile.costs.activity import reached
 from neurocompile.errors import InputError
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, DirectEncoder, Node, per_channel
+from neurocompile.ir.nodes import ANALOG, ENCODERS, SPIKING, Array, Node, per_channel
 from neurocompile.ir.populations import Population
 from neurocompile.mapping.synapses import payload_bits
 
@@ -39,9 +39,20 @@ class ChipActivity:
                 chunk[there, sender.numbers] = 1
             elif sender.name in self.events:
                 values = _in_turn(self.events[sender.name])[own].reshape(-1, len(sender.numbers))
-                sent = _set_bits(self.plan.graph.node(sender.name), values) if sender.in_bits else values != 0
-                chunk[there, sender.numbers] = sent
+                chunk[there, sender.numbers] = self._messages(sender, values, own.start)
         return chunk
+
+    def _messages(self, sender: Sender, values: Array, first: int) -> Array:
+        """How many messages of its kind the sender's ``values`` (steps, neurons) are; ``first``: the own step of the
+        first."""
+        if sender.kind == "bits":
+            return _set_bits(self.plan.graph.node(sender.name), values)
+        fired: Array = values != 0
+        if sender.kind == "events":
+            return fired
+        begins = (first + np.arange(len(values))) % self.plan.graph.timesteps == 0
+        fired &= (begins if sender.kind == "values" else ~begins)[:, None]
+        return fired
 
     def updated(self, start: int, stop: int) -> Array:
         """bool (steps, neurons of the chip): whose update is active; every update of what keeps no state counts."""
@@ -101,7 +112,7 @@ def _check(plan: Plan, events: Map[str, Array], awake: Map[str, Array] | None) -
 
 def _set_bits(node: Node, values: Array) -> Array:
     whole = values.astype(np.int64)
-    if isinstance(node, DirectEncoder) and node.low < 0:
+    if isinstance(node, ANALOG) and node.low < 0:
         whole = whole & ((1 << payload_bits(node)) - 1)
     counts: Array = np.bitwise_count(np.abs(whole)).astype(np.uint8)
     return counts

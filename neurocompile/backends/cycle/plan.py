@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurocompile.backends.cycle.times import MOST, TICKS, Times
+from neurocompile.costs.activity import Kind
 from neurocompile.costs.memory import is_stateful
 from neurocompile.costs.pricing import Side, work_of
 from neurocompile.costs.terms import Wiring
@@ -38,7 +39,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sender:
-    """An encoder or population: the numbers of its neurons in row-major order. ``in_bits``: it sends bit by bit.
+    """An encoder or population: the numbers of its neurons in row-major order. ``kind``: which of its events are sent;
+    an encoder of values and spikes, which take their own time to handle, is two.
 
     ``of_biases``: a neuron off the chip that fires at every step of a sample, in ``phase``, for the biases of ``name``.
     """
@@ -46,7 +48,7 @@ class Sender:
     name: str
     phase: int
     numbers: Array  # int64 (neurons,)
-    in_bits: bool = False
+    kind: Kind = "events"
     of_biases: bool = False
 
 
@@ -201,9 +203,9 @@ class _Planning:
     def _senders(self, chip: int) -> Iterator[Sender]:
         for name in self.graph.of_kind(*ENCODERS):
             size = int(np.prod(self.graph.shape(name)))
-            in_bits = synapses.bit_planes(self.graph.node(name), self.profile) > 1
-            yield Sender(name, 0, np.arange(chip, chip + size), in_bits)
-            chip += size
+            for kind in self.wiring.kinds(name):
+                yield Sender(name, 0, np.arange(chip, chip + size), kind)
+                chip += size
         for population in self.wiring.populations.values():
             if self.profile.core.biases == "sent" and biases(population).any():
                 yield Sender(population.name, max(0, population.soma.phase - 1), np.array([chip]), of_biases=True)
@@ -272,7 +274,7 @@ class _Planning:
             if sender.of_biases:
                 terms = self.wiring.of_biases(sender.name)
             else:
-                terms = self.wiring.of(sender.name) if sender.name in sending else iter(())
+                terms = self.wiring.of(sender.name, sender.kind) if sender.name in sending else iter(())
             for term in terms:
                 core = self.core[term.place.core]
                 each = 0 if term.in_bank else self._ticks_of(term.number, "receiving")

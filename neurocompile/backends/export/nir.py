@@ -22,6 +22,7 @@ from neurocompile.errors import GraphError, InputError
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.metadata import KEY, fingerprint, to_metadata
 from neurocompile.ir.nodes import (
+    ENCODERS,
     Add,
     Array,
     Concat,
@@ -33,7 +34,6 @@ from neurocompile.ir.nodes import (
     Linear,
     Neuron,
     Node,
-    PoissonEncoder,
     Readout,
     Recurrent,
     Reshape,
@@ -160,11 +160,11 @@ class _Writer:
             elif isinstance(node, DirectEncoder):
                 passes = node.scale is None
             else:
-                passes = isinstance(node, (Add, Identity, Dropout, PoissonEncoder))
+                passes = isinstance(node, (Add, Identity, Dropout, *ENCODERS))
             if passes:
                 self.passing.add(name)
-        for poisson in self.graph.of_kind(PoissonEncoder):
-            self.notes.append(f"{poisson}: NIR has no encoders; other tools must feed the network with its spikes")
+            if isinstance(node, ENCODERS) and not isinstance(node, DirectEncoder):
+                self.notes.append(f"{name}: NIR has no encoders; other tools must feed the network with what it sends")
 
     def _leads_back(self, recurrent: str) -> bool:
         """Whether all that read it lead to what it reads, so that NIR too has a cycle here."""

@@ -65,9 +65,9 @@ from neurocompile.costs.terms import Wiring
 from neurocompile.hardware.profile import Bank, Host
 from neurocompile.ir.interpret import check_samples, encode
 from neurocompile.ir.nodes import (
+    ANALOG,
     ENCODERS,
     Array,
-    DirectEncoder,
     Neuron,
     Node,
     Readout,
@@ -362,7 +362,7 @@ def _plain(name: str) -> str:
 
 def _factors(encoder: Node) -> tuple[int, ...]:
     """What a spike of each plane of input neurons counts for."""
-    if not isinstance(encoder, DirectEncoder):
+    if not isinstance(encoder, ANALOG):
         return (1, -1)
     bits = payload_bits(encoder)
     factors = [1 << bit for bit in range(bits)]
@@ -373,7 +373,7 @@ def _factors(encoder: Node) -> tuple[int, ...]:
 
 def _planes(encoder: Node, events: Array, source: _Source) -> Array:
     """bool (T, planes * size) of events (T, size)."""
-    if isinstance(encoder, DirectEncoder):
+    if isinstance(encoder, ANALOG):
         planes = [(events.astype(np.int64) >> bit) & 1 == 1 for bit in range(len(source.factors))]
     else:
         planes = [events > 0, events < 0]

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from neurocompile.frontend.cells import Call, Cell, Handler, values
-from neurocompile.ir.nodes import DirectEncoder, Neuron, PoissonEncoder, Readout
+from neurocompile.ir.nodes import DctEncoder, DirectEncoder, HybridEncoder, Neuron, PoissonEncoder, Readout
 from neurocompile.snn.layers import FUNCTIONS
 
 
@@ -51,6 +51,17 @@ def _direct(call: Call) -> Tensor:
     return call.encode(DirectEncoder(limit=float(module.limit)), call.args[0])
 
 
+def _hybrid(call: Call) -> Tensor:
+    module: Any = call.module
+    encoder = HybridEncoder(timesteps=module.timesteps, minimum=module.low, maximum=module.high)
+    return call.encode(encoder, call.args[0])
+
+
+def _dct(call: Call) -> Tensor:
+    module: Any = call.module
+    return call.encode(DctEncoder(block=module.block, limit=module.limit), call.args[0])
+
+
 def _poisson(call: Call) -> Tensor:
     module: Any = call.module
     return call.encode(PoissonEncoder(gain=float(module.gain), seed=int(module.seed)), call.args[0])
@@ -77,6 +88,8 @@ TABLE: dict[str, Handler] = {
     "neurocompile.snn.neuron.Readout": _readout,
     "neurocompile.snn.recurrent.Recurrent": _recurrent,
     "neurocompile.snn.encoders.DirectEncoder": _direct,
+    "neurocompile.snn.encoders.HybridEncoder": _hybrid,
+    "neurocompile.snn.encoders.DctEncoder": _dct,
     "neurocompile.snn.encoders.PoissonEncoder": _poisson,
     "neurocompile.snn.build.WiredModule": _wired,
 }

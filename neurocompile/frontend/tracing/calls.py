@@ -20,7 +20,7 @@ from neurocompile.frontend.tracing.symbolic import (
     fresh,
     sizes,
 )
-from neurocompile.ir.nodes import DirectEncoder, PoissonEncoder
+from neurocompile.ir.nodes import DctEncoder, DirectEncoder, Encoder, HybridEncoder
 
 if TYPE_CHECKING:
     from neurocompile.frontend.tracing.tracer import Tracer
@@ -81,14 +81,16 @@ class TracedCall:
         tracer.recorder.place(layer_name)
         return self._fired(layer_name, sizes(x), "along", value.axes)
 
-    def encode(self, encoder: DirectEncoder | PoissonEncoder, x: Tensor) -> Tensor:
+    def encode(self, encoder: Encoder, x: Tensor) -> Tensor:
         tracer = self.tracer
         value = tracer.value(x)
         if value.node != tracer.recorder.input_name:
             raise Refusal("encodes what is no input of the network; let it read that itself")
+        if value.when != "every" and isinstance(encoder, (HybridEncoder, DctEncoder)):
+            raise Refusal("lays one picture out in time, and its input has time steps already; give it one picture")
         node = tracer.recorder.emit(self.path, encoder, (value.node,))
         when = value.when
-        if when == "every" and isinstance(encoder, PoissonEncoder):  # what it sends is not the same at every step
+        if when == "every" and not isinstance(encoder, DirectEncoder):  # what it sends is not the same at every step
             when = tracer.encoded[node] = tracer.encoded.get(node, -1) + 1
         return tracer.symbol(sizes(x), replace(value, node=node, when=when))
 

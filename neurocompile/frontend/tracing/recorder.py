@@ -27,7 +27,6 @@ from neurocompile.ir.nodes import (
     Input,
     Neuron,
     Node,
-    PoissonEncoder,
     Readout,
     Recurrent,
     Shape,
@@ -73,7 +72,8 @@ class Recorder:
             unique = self.free(name)
             self.nodes[unique], self.shapes[unique] = (node, inputs), shape
             self._names[key] = unique
-            if not isinstance(node, (Recurrent, PoissonEncoder)) and self._static.issuperset(inputs):
+            timed = isinstance(node, (Recurrent, *ENCODERS)) and not isinstance(node, DirectEncoder)
+            if not timed and self._static.issuperset(inputs):
                 self._static.add(unique)
         return self._names[key]
 

@@ -42,10 +42,14 @@ from neurocompile.ir.nodes.operators import (
     SumPool2d,
 )
 from neurocompile.ir.nodes.somas import FixedPoint, Neuron, Readout, Soma, Threshold
-from neurocompile.ir.nodes.sources import DirectEncoder, Input, PoissonEncoder
+from neurocompile.ir.nodes.sources import DctEncoder, DirectEncoder, HybridEncoder, Input, PoissonEncoder
 
 SPIKING = (Neuron, Threshold)
-ENCODERS = (DirectEncoder, PoissonEncoder)
+#: encoders of values, which a scale makes integers
+ANALOG = (DirectEncoder, HybridEncoder, DctEncoder)
+ENCODERS = (*ANALOG, PoissonEncoder)
+Analog = DirectEncoder | HybridEncoder | DctEncoder
+Encoder = Analog | PoissonEncoder
 WEIGHTED = (Conv2d, Linear, Scale)
 #: the same values, row-major, in another shape
 MOVES = (Flatten, Reshape)
@@ -54,19 +58,21 @@ MOVES = (Flatten, Reshape)
 KINDS: dict[str, type[Node]] = {
     cls.__name__: cls
     for cls in (
-        Input, DirectEncoder, PoissonEncoder, Conv2d, ConvTranspose2d, Linear, Scale, AvgPool2d, SumPool2d, MaxPool2d,
-        BatchNorm, Flatten, Reshape, Add, Concat, Relu, Identity, Dropout, Delay, AxonDelay, Recurrent, Neuron,
-        Threshold, Readout, PadChannels,
+        Input, DirectEncoder, HybridEncoder, DctEncoder, PoissonEncoder, Conv2d, ConvTranspose2d, Linear, Scale,
+        AvgPool2d, SumPool2d, MaxPool2d, BatchNorm, Flatten, Reshape, Add, Concat, Relu, Identity, Dropout, Delay,
+        AxonDelay, Recurrent, Neuron, Threshold, Readout, PadChannels,
     )
 }  # fmt: skip
 
 __all__ = [
+    "ANALOG",
     "ENCODERS",
     "KINDS",
     "MOVES",
     "SPIKING",
     "WEIGHTED",
     "Add",
+    "Analog",
     "Array",
     "AvgPool2d",
     "AxonDelay",
@@ -75,11 +81,14 @@ __all__ = [
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "DctEncoder",
     "Delay",
     "DirectEncoder",
     "Dropout",
+    "Encoder",
     "FixedPoint",
     "Flatten",
+    "HybridEncoder",
     "Identity",
     "Input",
     "Linear",

@@ -275,7 +275,8 @@ class Step:
             for _ in range(facts.copies(name, int(value)))
             for target in facts.goes_to[name][neuron]
         ]
-        entering = [(target, facts.handling(name, neuron, target)) for name, neuron, target in wanted]
+        begins = self.t % facts.timesteps == 0
+        entering = [(target, facts.handling(name, neuron, target, begins=begins)) for name, neuron, target in wanted]
         for population in facts.biased:
             if facts.own_step(population.name, self.t + min(1, population.soma.phase)):
                 brought = {core: facts.bias_handling(population, core) for core in facts.cores}

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from neurocompile.costs.baselines import sends_values
+from neurocompile.costs.baselines import value_steps
 from neurocompile.costs.memory import assign, is_stateful, state_words, synapse_words
 from neurocompile.hardware.profile import Bank, Cost, Level, Profile
 from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import SomaState
-from neurocompile.ir.nodes import ENCODERS, Array, DirectEncoder, Linear, Readout, Threshold, per_channel
+from neurocompile.ir.nodes import ANALOG, ENCODERS, Array, Linear, Readout, Threshold, per_channel
 from neurocompile.ir.populations import Population, Projection, populations
 from neurocompile.mapping.mapping import CoreSlice, Mapping
 from neurocompile.mapping.stored import is_sparse, words_per_axon
@@ -43,6 +43,7 @@ class Piece:
     ops: Array  # that take time: without zeros where the bank skips them
     bank: Bank | None
     op: Cost | None
+    spike_op: Cost | None  # behind the steps at which the source sends values
 
 
 class Facts:
@@ -117,13 +118,12 @@ class Facts:
         bank = self.bank(projection, each.population)
         skipped = bank is not None and bank.zeros == "skipped"
         planes = bit_planes(self.graph.node(projection.source), self.profile)
-        op = self.profile.events.synaptic_op
-        if bank is not None:
-            op = bank.synaptic_op
-        elif planes == 1 and sends_values(self.graph, projection.source):
+        op = spike_op = self.profile.events.synaptic_op if bank is None else bank.synaptic_op
+        if bank is None and planes == 1 and (steps := value_steps(self.graph, projection.source)):
             op = self.profile.events.graded_op
+            spike_op = op if steps == self.timesteps else spike_op
         ops = (matrix(projection, each, ones=False) if skipped else paths).sum(axis=0)
-        return Piece(projection.source, projection, each, paths, words, ops, bank, op)
+        return Piece(projection.source, projection, each, paths, words, ops, bank, op, spike_op)
 
     def bank(self, projection: Projection, population: str) -> Bank | None:
         """The first that holds it."""
@@ -172,8 +172,8 @@ class Facts:
         return time + self.ticks(self.profile.events.axon_in) if reached else None
 
     @functools.cache  # noqa: B019
-    def handling(self, source: str, neuron: int, core: int) -> int:
-        """How long ``core`` works on a message of that neuron."""
+    def handling(self, source: str, neuron: int, core: int, *, begins: bool = True) -> int:
+        """How long ``core`` works on a message of that neuron; ``begins``: of the first step of a sample."""
         time, rows, slots = self.ticks(self.profile.events.axon_in), 0, self.profile.limits.neurons
         for piece in self.pieces:
             if (piece.source, piece.each.core) != (source, core) or not piece.paths[:, neuron].any():
@@ -182,12 +182,13 @@ class Facts:
                 time += self.ticks(piece.bank.message)
             if words := int(piece.words[neuron]):
                 time += words * self.word(self.level(piece.each, "synapses"), "read")
+            op = piece.op if begins else piece.spike_op
             if self.profile.core.fetch == "row":
                 rows += 1
                 assert slots is not None
-                time += self.ticks(piece.op) * slots.count if rows == 1 else 0
+                time += self.ticks(op) * slots.count if rows == 1 else 0
             elif ops := int(piece.ops[neuron]):
-                time += ops * self.ticks(piece.op)
+                time += ops * self.ticks(op)
         return time
 
     def source_visits(self, core: int) -> int:
@@ -262,7 +263,7 @@ class Facts:
         node = self.graph.node(encoder)
         if bit_planes(node, self.profile) == 1:
             return 1
-        if isinstance(node, DirectEncoder) and node.low < 0:
+        if isinstance(node, ANALOG) and node.low < 0:
             value &= (1 << payload_bits(node)) - 1
         return abs(value).bit_count()
 

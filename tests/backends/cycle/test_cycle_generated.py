@@ -21,7 +21,7 @@ from neurocompile.costs.memory import is_stateful
 from neurocompile.hardware import Profile, Quantity
 from neurocompile.hardware.record import Record
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Recurrent
+from neurocompile.ir.nodes import ANALOG, ENCODERS, SPIKING, Array, Conv2d, DirectEncoder, Linear, Recurrent
 from neurocompile.ir.populations import populations
 from neurocompile.mapping.limits import CORE_LIMITS
 from neurocompile.mapping.mapping import CoreSlice, Mapping
@@ -211,7 +211,7 @@ def cases(draw: DrawFn, graphs: st.SearchStrategy[Graph], samples: int, *, crowd
     events = {}
     for name in graph.of_kind(*ENCODERS, *SPIKING):
         node, size = graph.node(name), (*lead, *graph.shape(name))
-        low, high = (node.low, node.high) if isinstance(node, DirectEncoder) else (-1, 1)
+        low, high = (node.low, node.high) if isinstance(node, ANALOG) else (-1, 1)
         events[name] = rng.integers(low, high, size, endpoint=True) * (rng.random(size) < rate)
     stateful = [each for each in populations(graph) if is_stateful(each.soma, graph.timesteps)]
     depth = max(each.soma.phase for each in populations(graph))
