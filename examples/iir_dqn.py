@@ -13,9 +13,9 @@ values, less the one before. It takes hours on a CPU. By default the network see
 speeds) and is small: two layers of 128 neurons. Either way it sees whole multiples of 1/127, as a chip does.
 
 From the paper: RMSProp, batches of 128, a replay memory of 10,000, random moves at a rate epsilon. Beside the paper:
-double DQN with a slowly following target network, clipped gradients, several games at once, and of each stage the
-network that did best after a block of games, by games that serve nothing else. The discount is 0.99: with the paper's
-0.999 and little training the network does not learn to play to the end.
+double DQN with a slowly following target network, clipped gradients, several games at once, moves that are learned in
+the mirror too, a learning rate that falls to nothing, a discount of 0.99 (the paper's is 0.999), and of each stage the
+network that did best after a block of games, by games that serve nothing else.
 
 Every network is compiled, all engines are compared on situations that it met, and the compiled program plays: each
 decision is one run of the integer network. Writes seed-N/*.pt, the program folders, results.json and results.md. Run
@@ -77,11 +77,11 @@ class Setting:
     games: int = 8
     steps: int = 125
     updates: int = 4
-    blocks: tuple[int, ...] = (60, 40, 40, 60)
+    blocks: tuple[int, ...] = (40, 20, 20, 30)
     replay: int = 10_000
     batch: int = 128
     judges: int = 20
-    learning_rates: tuple[float, ...] = (1e-3, 5e-4, 5e-4, 5e-4)
+    learning_rates: tuple[float, ...] = (5e-4, 5e-4, 5e-4, 5e-4)
 
     @classmethod
     def tiny(cls, observe: str) -> Setting:
@@ -245,9 +245,15 @@ class Replay:
         self.count += 1
 
     def draw(self, count: int, generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+        """So many moves at random, and half of them in the mirror: a pole falls to either side alike."""
         chosen = torch.randint(len(self), (count,), generator=generator)
         rows = {name: row[chosen] for name, row in self.rows.items()}
-        rows |= {name: numbers(rows[name]) for name in ("seen", "then")}
+        mirrored = torch.randint(2, (count,), generator=generator).bool()
+        rows["action"] = rows["action"] ^ mirrored
+        for name in ("seen", "then"):
+            row = numbers(rows[name])
+            row[mirrored] = row[mirrored].flip(-1) if row.ndim > 2 else -row[mirrored]
+            rows[name] = row
         return {name: row.to(device) for name, row in rows.items()}
 
 
@@ -263,9 +269,8 @@ class Learner:
     scores: list[float]
 
     @classmethod
-    def of(cls, model: nn.Module, setting: Setting, learning_rate: float) -> Learner:
+    def of(cls, model: nn.Module, learning_rate: float, replay: Replay) -> Learner:
         optimizer = torch.optim.RMSprop(model.parameters(), lr=learning_rate, alpha=0.99)
-        replay = Replay(setting.replay, setting.shape)
         return cls(model, copy.deepcopy(model).eval(), copy.deepcopy(model), optimizer, replay, [])
 
     def learn(self, batch: dict[str, Tensor], timesteps: int) -> None:
@@ -324,15 +329,16 @@ class Learner:
 #: of each move, so that the values of whole games are of the size of one
 REWARD = 0.01
 #: how far the target network goes towards the network at each update
-FOLLOW = 0.01
+FOLLOW = 0.02
 #: the rate of random moves: at the beginning of a stage, and from a third of it on
 EPSILON = {"ann": (1.0, 0.05), "t5": (0.1, 0.02), "t3": (0.1, 0.02), "t1": (0.1, 0.02)}
 FULL = 500
 
 
 def train(
-    stage: str, model: nn.Module, setting: Setting, *, folder: Path, seed: int, device: torch.device, bar: Bar
-) -> Learner:
+    stage: str, model: nn.Module, replay: Replay, setting: Setting, *, folder: Path, seed: int, device: torch.device,
+    bar: Bar,
+) -> Learner:  # fmt: skip
     """Block after block, until all judging games last 500 moves or the blocks are used up; ``best`` is the result.
 
     A block begins with new games and random numbers of its own, so that a training that was interrupted gives what it
@@ -344,7 +350,7 @@ def train(
         **asdict(setting), "seed": seed, "stage": stage, "discount": DISCOUNT, "reward": REWARD, "follow": FOLLOW,
         "epsilon": EPSILON[stage], "gymnasium": gymnasium.__version__, "torch": torch.__version__.partition("+")[0],
     }  # fmt: skip
-    learner = Learner.of(model.to(device), setting, setting.learning_rates[place])
+    learner = Learner.of(model.to(device), setting.learning_rates[place], replay)
     path = folder / f"{stage}.state.pt"
     learner.restore(path, recipe)
     show = bar.stage(stage, blocks, len(learner.scores))
@@ -376,6 +382,8 @@ def _block(
     for step in range(setting.steps):
         progress = (done + step / setting.steps) / setting.blocks[place]
         epsilon = max(low, high + (low - high) * 3 * progress)
+        for group in learner.optimizer.param_groups:
+            group["lr"] = setting.learning_rates[place] * (1 - progress)
         actions = np.where(rng.random(len(games)) < epsilon, rng.integers(2, size=len(games)), decide(numbers(views)))
         for index, (game, action) in enumerate(zip(games, actions.tolist(), strict=True)):
             then, fallen, over = game.move(action)
@@ -427,7 +435,7 @@ def per_second(decide: Decide, x: Tensor, seconds: float) -> float:
     """Decisions per second, one after another as a single game wants them."""
     decide(x[:1])
     begun, count = time.perf_counter(), 0
-    while time.perf_counter() < begun + seconds:
+    while count == 0 or time.perf_counter() < begun + seconds:
         decide(x[count % len(x)][None])
         count += 1
     return count / (time.perf_counter() - begun)
@@ -452,13 +460,13 @@ def run(seed: int, flags: Flags) -> dict[str, Any]:
     found: dict[str, Any] = {}
     torch.manual_seed(seed)
     model: nn.Module = network(setting)
-    seen = Tensor()
+    seen, replay = Tensor(), Replay(setting.replay, setting.shape)
     with Bar(f"seed {seed}: ") as bar, deterministic():
         for stage, timesteps in STAGES:
             if stage == "t5":
                 assert isinstance(model, nn.Sequential)
                 model = spiking(model, seen)
-            learner = train(stage, model, setting, folder=folder, seed=seed, device=flags.device, bar=bar)
+            learner = train(stage, model, replay, setting, folder=folder, seed=seed, device=flags.device, bar=bar)
             model = learner.best.cpu()
             met: list[NDArray[np.int8]] = []
             decide = decider(model, timesteps, torch.device("cpu"))
@@ -574,8 +582,8 @@ def _markdown(flags: Flags, header: Sequence[str], rows: Sequence[Sequence[str]]
 Rewards are the moves of a game, at most {FULL}: mean and standard deviation over {flags.episodes} games for each of
 {len(flags.seeds)} seeds, with the greedy action. {sees[flags.setting.observe]}
 
-The discount is {DISCOUNT}, the paper's is 0.999. The paper takes the mean of 20 games; of T = 5 only its appendix speaks,
-with the numbers that section 5 has for T = 3.
+The discount is {DISCOUNT}, the paper's is 0.999. The paper takes the mean of 20 games; of T = 5 only its appendix
+speaks, with the numbers that section 5 has for T = 3.
 
 *Compiled*: the program for {TARGET} plays, each decision one run of the integer network by the functional engine.
 *Same action*: how often it acts as the float network in situations that this met. *Engines equal*: every spike of the

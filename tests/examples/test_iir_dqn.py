@@ -35,7 +35,8 @@ def trained(folder: Path, stage: str = "ann", setting: iir_dqn.Setting = TINY, s
     torch.manual_seed(seed)
     model = iir_dqn.network(setting)
     with Bar() as bar:
-        return iir_dqn.train(stage, model, setting, folder=folder, seed=seed, device=CPU, bar=bar)
+        replay = iir_dqn.Replay(setting.replay, setting.shape)
+        return iir_dqn.train(stage, model, replay, setting, folder=folder, seed=seed, device=CPU, bar=bar)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -89,7 +90,6 @@ def test_the_compiled_program_acts_by_the_integer_network(whole: Path) -> None:
     expected = q.argmax(axis=1).tolist()
     assert decide(x).tolist() == expected
     assert [int(decide(one[None])[0]) for one in x] == expected
-    assert iir_dqn.per_second(decide, x, 0.01) > 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- games
@@ -211,10 +211,25 @@ def test_replay_keeps_the_last() -> None:
         replay.add(seen=[number], action=number % 2, then=[number + 1], fallen=number == 4)
     assert len(replay) == 3
     assert sorted(replay.rows["seen"][:, 0].tolist()) == [2, 3, 4]
-    batch = replay.draw(50, torch.Generator().manual_seed(0), CPU)
-    assert set((batch["seen"][:, 0] * 127).round().tolist()) == {2, 3, 4}
-    torch.testing.assert_close(batch["then"] * 127, batch["seen"] * 127 + 1)
-    assert batch["fallen"].tolist() == (batch["seen"][:, 0] * 127 > 3.5).tolist()
+    batch = replay.draw(200, torch.Generator().manual_seed(0), CPU)
+    seen, then = ((batch[name][:, 0] * 127).round().int() for name in ("seen", "then"))
+    assert set(seen.tolist()) == {-4, -3, -2, 2, 3, 4}
+    mirrored = seen < 0
+    assert then.tolist() == torch.where(mirrored, seen - 1, seen + 1).tolist()
+    assert batch["action"].tolist() == ((seen % 2) ^ mirrored).tolist()  # the other direction, seen in a mirror
+    assert batch["fallen"].tolist() == (seen.abs() == 4).tolist()
+
+
+def test_pictures_are_mirrored_from_left_to_right() -> None:
+    replay = iir_dqn.Replay(1, (1, 2, 3))
+    picture = torch.tensor([[[1, 2, 3], [4, 5, 6]]])
+    replay.add(seen=picture, action=0, then=-picture, fallen=False)
+    batch = replay.draw(20, torch.Generator().manual_seed(0), CPU)
+    assert set(batch["action"].tolist()) == {0, 1}
+    for seen, then, action in zip(batch["seen"], batch["then"], batch["action"], strict=True):
+        expected = picture.flip(2) if action else picture
+        torch.testing.assert_close(seen * 127, expected.float())
+        torch.testing.assert_close(then, -seen)
 
 
 def test_learning_changes_the_network_and_best_is_the_best(tmp_path: Path) -> None:
