@@ -13,6 +13,7 @@ import torch
 
 from neurocompile.console import orderly_signals
 from neurocompile.errors import InputError, NeurocompileError
+from neurocompile.hardware.target import load_target
 
 DATASETS = ("digits", "cifar10", "cifar100", "imagenet")
 
@@ -91,6 +92,8 @@ def read(arguments: argparse.Namespace) -> Options:
     for flag, value in (("--batch", arguments.batch), ("--compare", arguments.compare)):
         if value < 1:
             raise InputError(f"{flag} is {value}, limit 1 at least; give a number of samples")
+    if arguments.target:
+        load_target(arguments.target)  # it is needed when all is trained, and refused before
     return Options(
         dataset=arguments.dataset,
         data_root=arguments.data_root,

@@ -17,7 +17,8 @@ leak is 1 or where there is one time step, so there the neuron of IIR-SNN's Eq. 
 ``snn.models``, will do for the learned form. Batch norms have no place: ``snn.fuse_batchnorm`` folds them.
 
 The code itself only makes networks of full width, and residual networks of 12 and 20 layers; its ResNet34 has one block
-more than ``snn.models.resnet34`` (which is its ANN's). Its Poisson generator draws other numbers than ours.
+more than ``snn.models.resnet34`` (which is its ANN's). Its Poisson generator draws other numbers than ours. Of hybrid
+residual networks it loads the stem's thresholds only: all blocks have that of its ``--default_threshold``.
 """
 
 from __future__ import annotations
@@ -131,6 +132,10 @@ class _Writer:
             raise InputError("the network has no LIF layers; put them in with snn.replace_relu first")
         if form == "hybrid" and len({lif.leak.item() for lif in self.somas.values()}) > 1:
             raise InputError("the leaks differ from layer to layer, and the hybrid form has one number for all of them")
+
+        blocks_thresholds = {lif.threshold.item() for position, lif in self.somas.items() if position >= 3 * convs}
+        if form == "hybrid" and residual and len(blocks_thresholds) > 1:
+            raise InputError("the thresholds of the blocks differ, and the hybrid form has one number for all of them")
 
     def encoder(self, name: str, module: DirectEncoder | PoissonEncoder, gain: float) -> None:
         if self.form == "learned" and not isinstance(module, DirectEncoder):

@@ -202,8 +202,19 @@ def cross_entropy(timesteps: int) -> Step:
     return step
 
 
-def accuracy(model: nn.Module, images: Images, timesteps: int, *, batch: int, device: torch.device) -> float:
-    """The share of samples that get their label from ``model`` in eval mode; its mode is kept."""
+def accuracy(
+    model: nn.Module,
+    images: Images,
+    timesteps: int,
+    *,
+    batch: int,
+    device: torch.device,
+    show: Callable[[float], None] = lambda _share: None,
+) -> float:
+    """The share of samples that get their label from ``model`` in eval mode; its mode is kept.
+
+    ``show`` is called with the share of samples that are done.
+    """
     training = model.training
     model.to(device).eval()
     right = first = 0
@@ -215,6 +226,7 @@ def accuracy(model: nn.Module, images: Images, timesteps: int, *, batch: int, de
                     module.first_sample = first
             right += int((snn.run(model, x.to(device), timesteps).argmax(1).cpu() == labels).sum())
             first += len(x)
+            show(first / len(images))
     for module in model.modules():
         if isinstance(module, snn.PoissonEncoder):
             module.first_sample = 0

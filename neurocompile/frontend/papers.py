@@ -375,6 +375,9 @@ def _rule(where: str, document: Mapping[Any, Any], learned: Mapping[str, Tensor]
     for key, tensor in learned.items():
         kind = next(kind for kind in own if key.startswith(kind))
         own[kind][key.removeprefix(kind)] = tensor
+    if plan.blocks and len(own["threshold.t"]) == plan.layers + 1:
+        # where training was resumed, DIET-SNN gave one to the output layer too, which never fires
+        del own["threshold.t"][max(own["threshold.t"], key=int)]
     thresholds = own["threshold.t"] or _thresholds(where, document, plan)
     if thresholds is None:
         return _Rule(None, DirectEncoder(limit=plan.largest))

@@ -25,6 +25,7 @@ from neurocompile.ir.graph import Draft, Graph
 from neurocompile.ir.interpret import check_samples, laid_out
 from neurocompile.ir.nodes import (
     ANALOG,
+    Analog,
     Array,
     FixedPoint,
     HybridEncoder,
@@ -146,14 +147,7 @@ class Quantize:
         a power of two: a spike is then coded exactly, and its code is a single set bit."""
         node = graph.node(name)
         assert isinstance(node, ANALOG)
-        low, high = node.expected
-        if self.calibration is not None:
-            values = check_samples(graph, self.calibration)
-            ends = [
-                _ends(laid_out(node, values[at : at + _PART], graph.timesteps)) for at in range(0, len(values), _PART)
-            ]
-            if np.any(ends):
-                low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        low, high = self._reach(graph, node)
         signed, bits = low < 0, self.numerics.payload_bits
         largest = max(1, (1 << (bits - signed)) - 1)
         scale = largest / max(high, -low)
@@ -161,11 +155,24 @@ class Quantize:
             if scale < 1:
                 raise CapacityError(
                     f"{name}: its values reach {max(high, -low):g} beside spikes of 1, and {bits}-bit codes that have "
-                    f"both reach {largest}; scale the samples down and train again, or give the input more bits"
+                    f"both reach {largest}; scale the samples down and train again, or choose a target with "
+                    "more payload_bits"
                 )
             scale = 2.0 ** (math.frexp(scale)[1] - 1)
+            largest = round(max(high, -low) * scale)
         draft.replace(name, replace(node, scale=scale, low=-largest if signed else 0, high=largest))
         return scale
+
+    def _reach(self, graph: Graph, node: Analog) -> tuple[float, float]:
+        """The smallest and the largest value that an encoder sends: for the samples, if there are any but zeros."""
+        if self.calibration is None:
+            return node.expected
+        values = check_samples(graph, self.calibration)
+        parts = (values[start : start + _PART] for start in range(0, len(values), _PART))
+        ends = [
+            (float(sent.min()), float(sent.max())) for sent in (laid_out(node, each, graph.timesteps) for each in parts)
+        ]
+        return (min(low for low, _ in ends), max(high for _, high in ends)) if np.any(ends) else node.expected
 
     def _quantize_population(
         self, graph: Graph, population: Population, source_scale: dict[str, float], clip: Array | None = None
@@ -360,10 +367,6 @@ class Quantize:
                 lowest = np.maximum(_times(soma.membrane_min, unit, shape), least)
             fields["membrane_min"] = np.rint(lowest).astype(np.int64)
         return replace(soma, **fields, threshold=threshold, reset_value=code(soma.reset_value))
-
-
-def _ends(values: Array) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
 
 
 def _fewer(bits: int, excess: int) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurocompile.errors import GraphError, InputError
-from neurocompile.snn.encoders import PoissonEncoder
+from neurocompile.snn.encoders import HybridEncoder, PoissonEncoder
 from neurocompile.snn.recurrent import OneToOne
 from neurocompile.snn.running import run
 from neurocompile.snn.state import reset_state
@@ -26,8 +26,8 @@ from neurocompile.snn.wiring import Wiring
 
 @dataclass(frozen=True)
 class SpikeCounts:
-    """The spikes of a network's layers of neurons and Poisson encoders, by name; those of the output layer, if it has
-    neurons, are left out.
+    """The spikes of a network's layers of neurons, Poisson and hybrid encoders, by name; those of the output layer, if
+    it has neurons, are left out, as are the values that a hybrid encoder sends at the first step.
 
     Attributes:
         spikes: how many, of either sign and whatever their payload, in all samples and time steps.
@@ -68,13 +68,15 @@ def count_spikes(model: nn.Module, samples: Tensor | Iterable[Tensor], timesteps
     hidden = hidden_neurons(model)
     if not hidden:
         raise GraphError(f"{type(model).__name__}: has no LIF layers whose spikes to count; give a spiking network")
-    layers = {**hidden, **{name: each for name, each in model.named_modules() if isinstance(each, PoissonEncoder)}}
+    encoders = {name: each for name, each in model.named_modules() if isinstance(each, PoissonEncoder | HybridEncoder)}
+    layers = {**hidden, **encoders}
     spikes: dict[str, int | Tensor] = {}
     neurons: dict[str, int] = {}
 
     def listen(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def count(_module: nn.Module, _inputs: tuple[Tensor, ...], s: Tensor) -> None:
-            spikes[name] = spikes.get(name, 0) + torch.count_nonzero(s)
+        def count(module: nn.Module, _inputs: tuple[Tensor, ...], s: Tensor) -> None:
+            values = isinstance(module, HybridEncoder) and module.state == 1
+            spikes[name] = spikes.get(name, 0) + (0 if values else torch.count_nonzero(s))
             neurons[name] = s[0].numel()
 
         return count
@@ -110,11 +112,13 @@ class LayerOperations:
         operations: multiply-accumulates of the ANN of the same shape per sample, ``k_w·k_h·c_in/groups·h_out·w_out·
             c_out`` of a convolution and ``n_in·n_out`` of a linear layer.
         sources: the spiking layers whose spikes it adds up; none if it multiplies analog values.
+        hybrid: whether the source is a hybrid encoder, whose values it multiplies before it adds up spikes.
     """
 
     name: str
     operations: int
     sources: tuple[str, ...]
+    hybrid: bool = False
 
 
 def count_operations(model: nn.Module, input_shape: Sequence[int]) -> tuple[LayerOperations, ...]:
@@ -125,7 +129,7 @@ def count_operations(model: nn.Module, input_shape: Sequence[int]) -> tuple[Laye
         input_shape: shape of one sample, without batch or time axis.
 
     Raises:
-        GraphError: the network cannot be traced.
+        GraphError: the network cannot be traced, or weights read a DctEncoder, of which the papers give no account.
     """
     wiring = trace(model)
     sizes: dict[nn.Module, list[int]] = {}
@@ -158,7 +162,9 @@ def count_operations(model: nn.Module, input_shape: Sequence[int]) -> tuple[Laye
             layers.append(LayerOperations(name, sizes[weighted[name]].pop(0), (f"{step.target}.neuron",)))
         elif step.target in weighted:
             count = sizes[weighted[step.target]].pop(0)
-            layers.append(LayerOperations(step.name, count, _sources(wiring, step.inputs[0]) or ()))
+            sources = _sources(wiring, step.inputs[0]) or ()
+            hybrid = any(isinstance(model.get_submodule(source), HybridEncoder) for source in sources)
+            layers.append(LayerOperations(step.name, count, sources, hybrid))
     return tuple(layers)
 
 
@@ -179,8 +185,13 @@ def _sources(wiring: Wiring, name: str) -> tuple[str, ...] | None:
     """The spiking layers behind a step's values, or None where these are analog."""
     step = next(step for step in wiring.steps if step.name == name)
     kind = wiring.modules[step.target].type if step.op == "module" else step.op
-    if kind in ("LIF", "PoissonEncoder"):
+    if kind in ("LIF", "PoissonEncoder", "HybridEncoder"):
         return (step.target,)
+    if kind == "DctEncoder":
+        raise GraphError(
+            f"{step.target}: sends other values at every step, which the papers' account has no multiplications for; "
+            'put IF(spikes="signed") behind it'
+        )
     if kind == "Recurrent":
         return (f"{step.target}.neuron",)
     if kind == "function" or kind in _PASSES or kind in _DROPS:
@@ -219,12 +230,13 @@ def snn_energy_pj(
     """Compute energy of the spiking network per sample (IIR-SNN, below Eq. 4; Datta et al., Eq. 25).
 
     A layer fed by spikes adds its operations times the spikes per neuron of its sources. One fed by analog values
-    multiplies once, however often they are presented: the products stay the same (Datta et al., footnote 1).
+    multiplies once, however often they are presented: the products stay the same (Datta et al., footnote 1). One behind
+    a hybrid encoder does both (same footnote).
 
     Args:
         spikes: per source the spikes per neuron over all steps, as ``count_spikes(...).per_neuron``.
-        input_spikes: spikes per input value over the steps after the analog one, which hybrid encoding has (same
-            footnote): 1 if each has its spike.
+        input_spikes: spikes per input value over the steps after the analog one, where a hybrid code was made outside
+            the network: 1 if each has its spike.
 
     Raises:
         InputError: a source has no count.
@@ -238,6 +250,7 @@ def snn_energy_pj(
             )
         if layer.sources:
             energy += layer.operations * prices.add_pj * sum(spikes[source] for source in layer.sources)
+            energy += layer.operations * prices.mac_pj * layer.hybrid
         else:
             energy += layer.operations * (prices.mac_pj + input_spikes * prices.add_pj)
     return energy

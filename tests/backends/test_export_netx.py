@@ -25,9 +25,11 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     Conv2d,
+    DctEncoder,
     DirectEncoder,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Input,
     Linear,
     Neuron,
@@ -85,6 +87,32 @@ def network(
 def written(graph: Graph, folder: Path) -> Path:
     write_netx(graph, folder / "net.net")
     return folder / "net.net"
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        HybridEncoder(timesteps=6, minimum=-1.0, maximum=1.5, scale=32.0, low=-127, high=127),
+        DctEncoder(block=2, scale=63.5, low=-127, high=127),
+    ],
+)
+def test_encoders_in_time_come_back(encoder: Node, tmp_path: Path) -> None:
+    graph = network((1, 2, 2), Flatten(), DENSE, NEURON, encoder=encoder)
+    notes = write_netx(graph, tmp_path / "net.net")
+    assert any("feed it what spikes sends (-127 to 127), one array per time step" in note for note in notes)
+    back = read_netx(tmp_path / "net.net")
+    assert vars(back.node("spikes")) == vars(encoder)
+    samples = np.random.default_rng(0).normal(size=(3, 1, 2, 2))
+    mine, theirs = interpret(graph, samples), interpret(back, samples)
+    assert np.array_equal(mine.events["spikes"], theirs.events["spikes"])
+    assert np.array_equal(mine.outputs[graph.outputs[0]], theirs.outputs[back.outputs[0]])
+
+
+def test_a_hybrid_code_for_other_time_steps_is_refused(tmp_path: Path) -> None:
+    encoder = HybridEncoder(timesteps=6, scale=64.0, low=0, high=127)
+    path = written(network((4,), DENSE, NEURON, encoder=encoder), tmp_path)
+    with pytest.raises(GraphError, match="spikes: it codes a picture in 6 time steps, and the network has 4"):
+        read_netx(path, timesteps=4)
 
 
 @settings(max_examples=100)

@@ -32,9 +32,11 @@ from neurocompile.ir.nodes import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DctEncoder,
     DirectEncoder,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Input,
     Linear,
     MaxPool2d,
@@ -475,15 +477,18 @@ def test_what_nirs_own_check_cannot_do_is_told(tmp_path: Path) -> None:
     assert nir.read(tmp_path / "net.nir", type_check=False).nodes.keys() == {"input", "0", "soma", "output"}
 
 
-def test_poisson_encoders_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "encoder", [PoissonEncoder(gain=0.5, seed=3), HybridEncoder(timesteps=3, minimum=-1.0), DctEncoder(block=2)]
+)
+def test_encoders_that_nir_lacks_are_told(encoder: Node, tmp_path: Path) -> None:
     nodes: list[tuple[str, Node, tuple[str, ...]]] = [
-        ("input", Input(shape=(2,)), ()),
-        ("poisson", PoissonEncoder(gain=0.5, seed=3), ("input",)),
-        ("a", Neuron(threshold=np.array(1.0), reset="set"), ("poisson",)),
+        ("input", Input(shape=(1, 2, 2)), ()),
+        ("code", encoder, ("input",)),
+        ("a", Neuron(threshold=np.array(1.0), reset="set"), ("code",)),
     ]
     graph = Graph("net", "traced", 3, nodes, ("a",))
     assert returns(graph, tmp_path / "net.nir") == [
-        "poisson: NIR has no encoders; other tools must feed the network with its spikes"
+        "code: NIR has no encoders; other tools must feed the network with what it sends"
     ]
 
 

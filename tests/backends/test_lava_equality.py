@@ -13,9 +13,11 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.interpret import Trace, interpret
 from neurocompile.ir.nodes import (
     Array,
+    DctEncoder,
     DirectEncoder,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Linear,
     Neuron,
     PoissonEncoder,
@@ -225,6 +227,33 @@ def late(timesteps: int = 6) -> tuple[Graph, Graph]:
     return build.pair()
 
 
+def coded(timesteps: int = 5) -> tuple[Graph, Graph]:
+    """Pictures laid out in time: a value and then a spike; and frequencies, of which signed spikes are made."""
+    build = Builder("coded", (2, 4, 6), timesteps)
+    hybrid = build.encoder(
+        "hybrid", HybridEncoder(timesteps=timesteps, minimum=-1.0, maximum=1.0, scale=64.0, low=-127, high=127)
+    )
+    parts = build.encoder("parts", DctEncoder(block=2, scale=127.0, low=-127, high=127))
+    signed = build.soma(
+        "signed",
+        whole(Neuron, threshold=40, spikes="signed"),
+        build.chain(parts, Scale(weight=np.array([1, 2]), weight_bits=8)),
+    )
+    middle = build.soma(
+        "middle",
+        whole(Neuron, threshold=9000, leak=3900, leaky_reset=False, single_spike=True),
+        build.chain(hybrid, conv(RNG, 3, 2, 3, 3, padding=(1, 1))),
+    )
+    build.soma(
+        "logits",
+        whole(Readout, fixed=LOIHI),
+        build.chain(middle, Flatten(), dense(RNG, 4, 72)),
+        build.chain(signed, Flatten(), dense(RNG, 4, 48)),
+        output=True,
+    )
+    return build.pair()
+
+
 def assert_same(got: Trace, want: Trace) -> None:
     assert got.outputs.keys() == want.outputs.keys()
     assert got.events.keys() == want.events.keys()
@@ -240,7 +269,9 @@ def images(graph: Graph, count: int) -> Array:
 
 
 @pytest.mark.parametrize("use_stock", [True, False], ids=["stock", "own"])
-@pytest.mark.parametrize("network", [zoo, layers, thresholds, apart, loops, late], ids=lambda network: network.__name__)
+@pytest.mark.parametrize(
+    "network", [zoo, layers, thresholds, apart, loops, late, coded], ids=lambda network: network.__name__
+)
 def test_every_spike_and_output_equals_the_interpreter(network, use_stock):
     logical, mapped = network()
     samples = images(mapped, 6)

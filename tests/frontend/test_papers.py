@@ -261,6 +261,16 @@ def test_thresholds_of_the_stem_only() -> None:
     assert found == [4.0, 2.0, 3.0, *[1.0] * 8]
 
 
+def test_a_threshold_for_the_output_layer_is_of_no_use() -> None:
+    saved = document(papers_nets.resnet("resnet12"), "learned")
+    wanted = read_papers("x.pt", saved, name="n").hash
+    saved["state_dict"]["module.threshold.t17"] = torch.tensor(9.0)
+    assert read_papers("x.pt", saved, name="n").hash == wanted
+    saved["state_dict"]["module.threshold.t18"] = torch.tensor(9.0)
+    with pytest.raises(InputError, match=r"thresholds has 13 values, the network has 11 layers of neurons"):
+        read_papers("x.pt", saved, name="n")
+
+
 def test_half_precision_and_parameters() -> None:
     saved = vgg5()
     saved["state_dict"] = {key: nn.Parameter(value.bfloat16()) for key, value in saved["state_dict"].items()}

@@ -18,9 +18,11 @@ from neurocompile.ir.interpret import SomaState, interpret
 from neurocompile.ir.nodes import (
     Array,
     Conv2d,
+    DctEncoder,
     DirectEncoder,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Input,
     Linear,
     Neuron,
@@ -61,6 +63,8 @@ def test_arithmetic() -> None:
         (DirectEncoder(scale=1.0, low=0, high=255), (0, 255)),
         (DirectEncoder(scale=1.0, low=3, high=5), (0, 5)),  # before the first sample there is nothing, which is zero
         (DirectEncoder(scale=1.0, low=-7, high=7), (-7, 7)),
+        (HybridEncoder(timesteps=1, scale=64.0, low=0, high=255), (0, 255)),
+        (DctEncoder(scale=1.0, low=-7, high=7), (-7, 7)),
         (PoissonEncoder(), (-1, 1)),
         (Neuron(threshold=np.array(1)), (0, 1)),
         (Neuron(threshold=np.array(1), spikes="signed"), (-1, 1)),
@@ -71,7 +75,7 @@ def test_arithmetic() -> None:
     ],
 )
 def test_what_a_source_sends(node: Node, expected: tuple[int, int]) -> None:
-    triples: list[tuple[str, Node, tuple[str, ...]]] = [("input", Input(shape=(1,)), ())]
+    triples: list[tuple[str, Node, tuple[str, ...]]] = [("input", Input(shape=(1, 4, 4)), ())]
     if isinstance(node, Soma):
         triples.append(("direct", DirectEncoder(), ("input",)))
     triples.append(("source", node, (triples[-1][0],)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from neurocompile.ir.nodes import (
     Array,
     AxonDelay,
     Conv2d,
+    DctEncoder,
     Delay,
     DirectEncoder,
     FixedPoint,
+    HybridEncoder,
     Input,
     Linear,
     Neuron,
@@ -358,6 +361,47 @@ def test_an_integer_code_rounds_half_to_even_and_saturates() -> None:
     samples = np.array([[0.25, 0.75, -0.25, 1.6, -9, 9]])
     assert interpret(graph, samples).events["direct"].tolist() == [[[0, 2, 0, 3, -3, 3]]]
     assert saturated(graph, samples) == 2
+
+
+def in_time(encoder: Node, shape: tuple[int, ...], steps: int) -> Graph:
+    nodes: list[tuple[str, Node, tuple[str, ...]]] = [
+        ("input", Input(shape=shape), ()), ("code", encoder, ("input",)), ("out", Readout(), ("code",)),
+    ]  # fmt: skip
+    return Graph("coded", "spiking", steps, nodes, ("out",))
+
+
+def test_hybrid_coding_is_the_value_and_then_one_spike() -> None:
+    # T = 4, and 2 for the largest: 4 - 2·(x + 1)/2
+    encoder = HybridEncoder(timesteps=4, minimum=-1.0, maximum=1.0)
+    samples = np.array([[-2.0, -1.0, 0.0, 0.25, 1.0, 3.0]])
+    values = [samples[0].tolist(), [0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]]
+    assert interpret(in_time(encoder, (6,), 4), samples).events["code"].tolist() == [values]
+    coded = replace(encoder, scale=32.0, low=-31, high=63)
+    codes = [[-31, -31, 0, 8, 32, 63], *((np.array(values[1:]) * 32).tolist())]
+    assert interpret(in_time(coded, (6,), 4), samples, dtype=np.float64).events["code"].tolist() == [codes]
+    assert saturated(in_time(coded, (6,), 4), samples) == 3
+
+
+def test_frequencies_are_coded_one_by_one() -> None:
+    encoder = DctEncoder(block=2, scale=16.0, low=-20, high=20)
+    graph = in_time(encoder, (1, 2, 2), 6)
+    samples = np.array([[[[4.0, 2.0], [1.0, -3.0]]]])
+    # a quarter of: the sum, 4; left less right, 6; above less below, 8; one diagonal less the other, -2
+    mean, across, down, both = [[16, 16], [16, 16]], [[24, -24], [24, -24]], [[32, 32], [-32, -32]], [[-8, 8], [8, -8]]
+    codes = np.clip([mean, across, down, both, mean, across], -20, 20)
+    found = interpret(graph, samples, dtype=np.float64).events["code"]
+    assert found[0, :, 0].tolist() == codes.tolist()
+    assert saturated(graph, samples) == 12
+
+
+@pytest.mark.parametrize("encoder", [HybridEncoder(timesteps=3), DctEncoder(block=1)])
+def test_one_picture_is_laid_out_in_time_and_no_sequence(encoder: Node) -> None:
+    graph = in_time(encoder, (1, 4, 4), 3)
+    message = (
+        r"^input has shape \(2, 3, 1, 4, 4\); 'coded' takes \(N, 1, 4, 4\), since code lays one picture out in time$"
+    )
+    with pytest.raises(InputError, match=message):
+        interpret(graph, np.zeros((2, 3, 1, 4, 4)))
 
 
 def test_one_frame_for_all_steps_is_that_frame_at_each_step() -> None:

@@ -20,6 +20,7 @@ from neurocompile.ir.nodes import (
     Dropout,
     FixedPoint,
     Flatten,
+    HybridEncoder,
     Identity,
     Input,
     Linear,
@@ -70,6 +71,27 @@ def test_legal_graphs_pass() -> None:
     pool = SumPool2d(kernel=(2, 2), stride=(1, 1))
     verify(projected(pool, pool, Flatten(), Linear(weight=np.ones((2, 4))), shape=(1, 4, 4)))
     verify(projected(Conv2d(weight=np.ones((1, 1, 1, 1))), Flatten(), shape=(1, 2, 2)))
+
+
+def test_a_hybrid_encoder_has_the_time_steps_of_the_network() -> None:
+    def coded(timesteps: int) -> Graph:
+        code = ("code", HybridEncoder(timesteps=timesteps), ("input",))
+        return Graph("net", "fused", 2, [("input", Input(shape=(2,)), ()), code, ("out", FLOAT, ("code",))], ("out",))
+
+    verify(coded(2))
+    message = (
+        "^code: it codes a picture in 3 time steps, and the network has 2; build with --timesteps 3, or train with "
+        r"HybridEncoder\(timesteps=2\)$"
+    )
+    with pytest.raises(GraphError, match=message):
+        verify(coded(3))
+
+
+def test_the_scale_of_an_encoder_in_time_is_declared() -> None:
+    draft = projected(DENSE, stage="integer", soma=INTEGER).edit()
+    draft.replace("direct", HybridEncoder(timesteps=2))
+    with pytest.raises(GraphError, match="direct: its integer scale is not declared"):
+        verify(draft.finish())
 
 
 def norm() -> BatchNorm:

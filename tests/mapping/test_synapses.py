@@ -33,9 +33,11 @@ from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
     Add,
     Conv2d,
+    DctEncoder,
     Delay,
     DirectEncoder,
     Flatten,
+    HybridEncoder,
     Input,
     Node,
     PadChannels,
@@ -293,6 +295,8 @@ def test_bit_planes() -> None:
     assert synapses.bit_planes(byte, SHARED) == 1
     assert synapses.bit_planes(DirectEncoder(scale=1.0, low=0, high=1), binary) == 1
     assert synapses.bit_planes(DirectEncoder(), binary) == 1  # not quantized yet
+    assert synapses.bit_planes(HybridEncoder(timesteps=4, scale=64.0, low=-127, high=127), binary) == 8
+    assert synapses.bit_planes(DctEncoder(scale=64.0, low=-127, high=127), SHARED) == 1
     assert synapses.bit_planes(PoissonEncoder(), binary) == 2
     assert synapses.bit_planes(PoissonEncoder(), SHARED) == 1
     assert synapses.bit_planes(Readout(), binary) == 1

@@ -19,6 +19,7 @@ from neurocompile.ir.nodes import (
     BatchNorm,
     Conv2d,
     DirectEncoder,
+    HybridEncoder,
     Input,
     Linear,
     MaxPool2d,
@@ -310,6 +311,14 @@ def test_a_poisson_encoder_in_an_ann() -> None:
     draft = chain(ONE, Relu(), ONE, Readout(), shape=(5,)).edit()
     draft.replace("encoder", PoissonEncoder())
     with pytest.raises(GraphError, match=r"encoder: a Poisson encoder in an ANN.*--encoder poisson"):
+        Convert(Conversion(), SAMPLES).run(draft.finish())
+
+
+def test_an_encoder_in_time_in_an_ann() -> None:
+    draft = chain(ONE, Relu(), ONE, Readout(), shape=(5,)).edit()
+    draft.replace("encoder", HybridEncoder(timesteps=draft.timesteps))
+    message = "^encoder: a HybridEncoder in an ANN, which computes with values that stay; leave it out$"
+    with pytest.raises(GraphError, match=message):
         Convert(Conversion(), SAMPLES).run(draft.finish())
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurocompile import coding
 from neurocompile.errors import CapacityError, InputError
 from neurocompile.ir.bounds import input_range, state_range
 from neurocompile.ir.graph import Graph
@@ -19,8 +20,10 @@ from neurocompile.ir.nodes import (
     Add,
     Array,
     Conv2d,
+    DctEncoder,
     DirectEncoder,
     Flatten,
+    HybridEncoder,
     Input,
     Linear,
     Neuron,
@@ -203,6 +206,69 @@ def test_the_code_of_analog_input(values: list[float] | None, bits: int, scale: 
     encoder = after.node("direct")
     assert isinstance(encoder, DirectEncoder)
     assert (encoder.scale, encoder.low, encoder.high) == (scale, low, high)
+
+
+def encoded(encoder: Node, *, shape: tuple[int, ...], steps: int, values: Any = None, bits: int = 8) -> Any:
+    """The encoder that becomes of ``encoder`` in front of a neuron for each value."""
+    nodes: list[Triple] = [("input", Input(shape=shape), ()), ("code", encoder, ("input",)), ("out", lif(), ("code",))]
+    graph = lower(Graph("net", "traced", steps, nodes, ("out",)))
+    calibration = None if values is None else np.asarray(values, np.float64)[None]
+    return Quantize(Numerics(payload_bits=bits), calibration).run(graph).node("code")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "values", "bits", "scale", "low", "high"),
+    [
+        (0.0, 1.0, None, 8, 128.0, 0, 128),  # a power of two, so that a spike of one is exact, and one bit
+        (-1.0, 1.0, None, 8, 64.0, -64, 64),
+        (-2.0, 2.64, None, 8, 32.0, -84, 84),
+        (0.0, 0.25, None, 8, 128.0, 0, 128),  # the spikes are what reaches furthest
+        (0.0, 255.0, None, 8, 1.0, 0, 255),
+        (0.0, 1.0, [0.0, 0.0], 8, 128.0, 0, 128),
+        (-1.0, 1.0, [0.0, 0.5], 8, 128.0, 0, 128),  # the samples say that nothing is negative
+        (0.0, 1.0, [-3.0, 0.5], 8, 32.0, -96, 96),
+        (0.0, 1.0, None, 1, 1.0, 0, 1),
+    ],
+)
+def test_the_code_of_hybrid_input(
+    minimum: float, maximum: float, values: Any, bits: int, scale: float, low: int, high: int
+) -> None:
+    encoder = HybridEncoder(timesteps=3, minimum=minimum, maximum=maximum)
+    found = encoded(encoder, shape=(2,), steps=3, values=values, bits=bits)
+    assert (found.scale, found.low, found.high) == (scale, low, high)
+
+
+def test_hybrid_input_of_one_step_is_coded_as_direct_input() -> None:
+    found = encoded(HybridEncoder(timesteps=1, minimum=-0.5, maximum=0.25), shape=(2,), steps=1)
+    assert (found.scale, found.low, found.high) == (254.0, -127, 127)
+
+
+def test_values_too_large_for_a_code_beside_spikes_of_one() -> None:
+    message = (
+        "^code: its values reach 300 beside spikes of 1, and 8-bit codes that have both reach 255; scale the samples "
+        "down and train again, or choose a target with more payload_bits$"
+    )
+    with pytest.raises(CapacityError, match=message):
+        encoded(HybridEncoder(timesteps=2, maximum=300.0), shape=(2,), steps=2)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_no_frequency_of_expected_pictures_is_beyond_its_code(seed: int, block: int) -> None:
+    """Pictures of the most extreme values, without samples to tell what comes."""
+    found = encoded(DctEncoder(block=block, limit=2.0), shape=(1, block, block), steps=block**2)
+    assert (found.low, found.high) == (-127, 127)
+    pictures = np.random.default_rng(seed).choice([-2.0, 2.0], (8, 1, block, block))
+    for basis in coding.frequencies(block):  # and those that a frequency makes most of
+        vertical, horizontal = (np.array(coding.cosines(block, each)) for each in basis)
+        pictures = np.concatenate([pictures, 2 * np.sign(np.outer(vertical, horizontal))[None, None]])
+    parts = np.concatenate([coding.frequency_part(pictures, block, step) for step in range(block**2)])
+    assert np.abs(parts * found.scale).max() == pytest.approx(127)
+
+
+def test_frequencies_are_scaled_by_what_samples_hold() -> None:
+    picture = np.array([[[4.0, 2.0], [1.0, -3.0]]]) / 4  # of which the largest part is 2/4
+    found = encoded(DctEncoder(block=2), shape=(1, 2, 2), steps=4, values=picture)
+    assert (found.scale, found.low, found.high) == (pytest.approx(254.0), -127, 127)
 
 
 def test_the_scale_of_the_input_is_absorbed_by_the_first_layer() -> None:

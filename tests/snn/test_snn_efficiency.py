@@ -125,6 +125,26 @@ def test_alpha_of_vgg16_is_the_published_one(side: int, classes: int, rate: floa
     assert alpha == pytest.approx(published, rel=0.02)
 
 
+def test_hybrid_input_is_multiplied_once_and_then_added_up() -> None:
+    model = nn.Sequential(snn.HybridEncoder(4), nn.Linear(6, 5), snn.LIF(0.2), nn.Linear(5, 3), snn.Readout()).eval()
+    counts, layers = snn.count_spikes(model, torch.rand(7, 6), 4), snn.count_operations(model, (6,))
+    assert counts.per_neuron["0"] == 1  # a spike for each value, which the values themselves are not
+    assert counts.hidden == ("2",)
+    assert layers == (snn.LayerOperations("1", 30, ("0",), hybrid=True), snn.LayerOperations("3", 15, ("2",)))
+    energy = snn.snn_energy_pj(layers, {"0": 1.0, "2": 0.5}, snn.INT32_45NM)
+    assert energy == pytest.approx(30 * 3.2 + 30 * 0.1 + 15 * 0.5 * 0.1)
+    outside = [snn.LayerOperations("1", 30, ()), layers[1]]
+    assert energy == pytest.approx(snn.snn_energy_pj(outside, {"2": 0.5}, snn.INT32_45NM, input_spikes=1))
+
+
+def test_frequencies_have_no_account_of_their_own() -> None:
+    weights = (nn.Flatten(), nn.Linear(16, 3), snn.Readout())
+    signed = nn.Sequential(snn.DctEncoder(4), snn.IF(0.1, spikes="signed"), *weights)
+    assert snn.count_operations(signed, (1, 4, 4)) == (snn.LayerOperations("3", 48, ("1",)),)
+    with pytest.raises(GraphError, match="0: sends other values at every step, which the papers' account has no mult"):
+        snn.count_operations(nn.Sequential(snn.DctEncoder(4), *weights), (1, 4, 4))
+
+
 def test_refusals() -> None:
     layers = [snn.LayerOperations("conv2", 200, ("neuron1",))]
     with pytest.raises(

@@ -81,7 +81,8 @@ class HybridEncoder(Node):
     @property
     def expected(self) -> tuple[float, float]:
         """The smallest and the largest value that it sends, as far as is known without samples."""
-        return min(self.minimum, 0.0), max(self.maximum, 1.0)
+        spikes = (0.0, 1.0) if self.timesteps > 1 else ()
+        return min((self.minimum, *spikes)), max((self.maximum, *spikes))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

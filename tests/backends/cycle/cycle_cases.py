@@ -13,6 +13,7 @@ from neurocompile.backends.cycle.result import CycleRun
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
 from neurocompile.ir.nodes import (
+    ENCODERS,
     Add,
     Array,
     DirectEncoder,
@@ -61,7 +62,7 @@ def single(size: int) -> Scale:
 class Net:
     """Collects an encoder named ``code`` and the populations that a test adds; ``graph`` is in chip time."""
 
-    def __init__(self, inputs: int, timesteps: int = 1, encoder: DirectEncoder | None = None) -> None:
+    def __init__(self, inputs: int, timesteps: int = 1, encoder: Node | None = None) -> None:
         self.timesteps = timesteps
         self.nodes: dict[str, tuple[Node, tuple[str, ...]]] = {"input": (Input(shape=(inputs,)), ())}
         self.nodes["code"] = (encoder or DirectEncoder(scale=1.0, low=0, high=1), ("input",))
@@ -122,7 +123,7 @@ def spikes(graph: Graph, samples: int = 1, **fired: Map[tuple[int, int], Any]) -
     """``name={(sample, step): neurons that fire}``, or ``{neuron: value}`` for what they send."""
     events = {}
     for name, node in graph.items():
-        if isinstance(node, DirectEncoder | Neuron):
+        if isinstance(node, (*ENCODERS, Neuron)):
             events[name] = np.zeros((samples, graph.timesteps, *graph.shape(name)), np.int64)
     for name, at in fired.items():
         for (sample, step), neurons in at.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurocompile.hardware import Profile
 from neurocompile.ir.graph import Graph
-from neurocompile.ir.nodes import Array, DirectEncoder, Linear, Recurrent
+from neurocompile.ir.nodes import Array, DirectEncoder, HybridEncoder, Linear, Recurrent
 from tests.backends.cycle.cycle_cases import (
     Net,
     Run,
@@ -233,6 +233,22 @@ def test_values_are_sent_bit_by_bit_where_spikes_carry_none(run: Run) -> None:
     profile = chip(**times)
     result = run(graph, placed(graph, profile, l1=0), profile, fired)
     assert result.step_time.tolist() == [5 * 4, 0]  # two's complement of three bits: 111, 001 and 100
+
+
+def test_hybrid_input_takes_its_time_as_values_and_then_as_spikes(run: Run) -> None:
+    times = {"neuron_update_active": 0, "neuron_update_inactive": 0, "axon_in": 2, "synaptic_op": 1,
+             "graded_synaptic_op": 5}  # fmt: skip
+    encoder = HybridEncoder(timesteps=3, scale=4.0, low=0, high=7)
+    graph = Net(3, timesteps=3, encoder=encoder).add("l1", ("code", dense(2, 3))).graph
+    fired = spikes(graph, 2, code={(0, 0): {0: 3, 1: 4}, (0, 1): {1: 4}, (0, 2): {0: 4, 2: 4}, (1, 0): {2: 7}})
+    graded = chip(**times, numerics__payload_bits=quantity(8, "bits"))
+    result = run(graph, placed(graph, graded, l1=0), graded, fired)
+    # a value takes 2 + 2 x 5, a spike 2 + 2 x 1; the second sample begins where the first ends
+    assert result.step_time.tolist() == [2 * 12, 4, 2 * 4, 12, 0, 0, 0]
+    assert result.cores.messages_in.tolist() == [6]
+    binary = chip(**times)
+    result = run(graph, placed(graph, binary, l1=0), binary, fired)
+    assert result.step_time.tolist() == [3 * 4, 4, 2 * 4, 3 * 4, 0, 0, 0]  # a message for each set bit: 3 is two, 4 one
 
 
 def test_one_message_to_each_core_whatever_it_feeds_there(run: Run) -> None:

@@ -1002,7 +1002,15 @@ OWN = [
         "result of the network",
         "[nn.Linear(5, 4), snn.LIF(.5), nn.Linear(4, 3), snn.Readout(.75, .5)]",
     ),
+    Row(
+        "neurocompile.snn",
+        "TimedReadout",
+        "result of the network",
+        "[nn.Linear(5, 4), snn.LIF(.5), nn.Linear(4, 3), snn.TimedReadout(.5)]",
+    ),
     Row("neurocompile.snn", "DirectEncoder", "", "[snn.DirectEncoder(2.0), nn.Linear(5, 4), snn.LIF(.5)]"),
+    Row("neurocompile.snn", "HybridEncoder", "", "[snn.HybridEncoder(6, -1, 2), nn.Linear(5, 4), snn.LIF(.5)]"),
+    Row("neurocompile.snn", "DctEncoder", "", "[snn.DctEncoder(2), nn.Conv2d(2, 3, 3), snn.LIF(.3)]", (2, 4, 6)),
     Row("neurocompile.snn", "PoissonEncoder", "", "[snn.PoissonEncoder(.5, seed=7), nn.Linear(5, 4), snn.LIF(.25)]"),
     Row(
         "neurocompile.snn",
