@@ -33,7 +33,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Training, accuracy, cross_entropy, deterministic
+from recipes.training import Bar, Stage, Training, accuracy, cross_entropy, deterministic, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import snn
@@ -151,9 +151,7 @@ class Trainer:
             snn.fuse_batchnorm(ann),
             lambda: snn.LIF(1.0, 1.0, leaky_reset=self.leaky_reset, learn_threshold=True, learn_leak=True),
         )
-        for module in model.modules():
-            if isinstance(module, snn.TimeConstantDropout):
-                module.p = 0.2
+        set_dropout(model, 0.2)
         pixels = math.prod(self.data.input_shape[1:])
         samples, _ = self.data.train.take(min(BALANCED, BALANCED_PIXELS // pixels, len(self.data.train)))
         self.percentiles[norm] = _set_thresholds(model, samples)

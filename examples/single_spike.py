@@ -33,7 +33,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic
+from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import driver, snn
@@ -231,9 +231,7 @@ def spiking(recipe: Recipe, ann: nn.Module, kind: Kind, thresholds: Mapping[str,
     model.encoder = ENCODERS[kind.encoding](recipe.steps(kind), data)
     if kind.encoding == "hybrid":
         model.readout = snn.TimedReadout(beta=BETA)
-    for module in model.modules():
-        if isinstance(module, snn.TimeConstantDropout):
-            module.p = recipe.settings.dropout[1]
+    set_dropout(model, recipe.settings.dropout[1])
     with torch.no_grad():
         for name, threshold in thresholds.items():
             layer = model.get_submodule(name)

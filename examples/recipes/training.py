@@ -191,6 +191,13 @@ def deterministic() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
+def set_dropout(model: nn.Module, p: float) -> None:
+    """The probability of every dropout whose mask is constant over time."""
+    for module in model.modules():
+        if isinstance(module, snn.TimeConstantDropout):
+            module.p = p
+
+
 def cross_entropy(timesteps: int) -> Step:
     """The papers' usual step: cross-entropy on the answer of the last time step, BPTT through all of them."""
 
