@@ -14,8 +14,9 @@ speeds) and is small: two layers of 128 neurons. Either way it sees whole multip
 
 From the paper: RMSProp, batches of 128, a replay memory of 10,000, random moves at a rate epsilon. Beside the paper:
 double DQN with a slowly following target network, clipped gradients, several games at once, moves that are learned in
-the mirror too, a learning rate that falls to nothing, a discount of 0.95 (the paper's is 0.999), and of each stage the
-target network, an average of the last ones, that did best after a block, by games that serve nothing else.
+the mirror too, a learning rate that falls to nothing, a discount of 0.95 (the paper's is 0.999), surrogate gradients of
+height 1 (0.3), and of each stage the target network, an average of the last ones, that did best after a block, by games
+that serve nothing else.
 
 Every network is compiled, all engines are compared on situations that it met, and the compiled program plays: each
 decision is one run of the integer network. Writes seed-N/*.pt, the program folders, results.json and results.md. Run
@@ -77,11 +78,11 @@ class Setting:
     games: int = 8
     steps: int = 125
     updates: int = 4
-    blocks: tuple[int, ...] = (40, 20, 20, 30)
+    blocks: tuple[int, ...] = (40, 15, 15, 20)
     replay: int = 10_000
     batch: int = 128
     judges: int = 20
-    learning_rates: tuple[float, ...] = (5e-4, 5e-4, 5e-4, 5e-4)
+    learning_rates: tuple[float, ...] = (5e-4, 1e-3, 1e-3, 1e-3)
 
     @classmethod
     def tiny(cls, observe: str) -> Setting:
@@ -187,7 +188,9 @@ def spiking(ann: nn.Sequential, seen: Tensor) -> nn.Sequential:
     """
     model = snn.replace_relu(
         snn.fuse_batchnorm(ann.cpu()),
-        lambda: snn.LIF(1.0, 1.0, leaky_reset=False, learn_threshold=True, learn_leak=True),
+        lambda: snn.LIF(
+            1.0, 1.0, leaky_reset=False, learn_threshold=True, learn_leak=True, surrogate=snn.LinearSurrogate(1.0)
+        ),
     )
     snn.set_thresholds(model, seen, percentile=90.0)
     threshold = None
@@ -329,7 +332,7 @@ REWARD = 1 - DISCOUNT
 #: how far the target network goes towards the network at each update
 FOLLOW = 0.01
 #: the rate of random moves: at the beginning of a stage, and from a third of it on
-EPSILON = {"ann": (1.0, 0.05), "t5": (0.1, 0.02), "t3": (0.1, 0.02), "t1": (0.1, 0.02)}
+EPSILON = {"ann": (1.0, 0.05), "t5": (0.5, 0.05), "t3": (0.5, 0.05), "t1": (0.5, 0.05)}
 FULL = 500
 #: what gymnasium calls solved: a stage ends with it
 SOLVED = 475
