@@ -169,7 +169,7 @@ def test_pruned_weights_stay_zero(tmp_path: Path) -> None:
 
 
 def test_all_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, *TINY, "--target", "", "--out", tmp_path)
+    run(monkeypatch, *TINY, "--target", "", "--variants", ",".join(iir_snn.VARIANTS), "--out", tmp_path)
     found = results(tmp_path)
     assert found["rows"] == {
         variant: [each.name for each in iir_snn.row(variant, (5, 3, 1))] for variant in iir_snn.VARIANTS
