@@ -408,9 +408,9 @@ PUBLISHED_SPIKES = 1.5
 
 def line(run: Run) -> str:
     found = run.trained
-    columns = f"ANN {_percent(found.ann)}, converted {_percent(found.large)}, "
-    columns += f"at fewer steps {_percent(found.reduced)}, after STDB {_percent(found.stdb)}"
-    states = [f"{name}: {_engines(each)}" for name, each in run.compiled.items()]
+    columns = f"ANN {results.percent([found.ann])}, converted {results.percent([found.large])}, "
+    columns += f"at fewer steps {results.percent([found.reduced])}, after STDB {results.percent([found.stdb])}"
+    states = [f"{name}: {each.verdict}" for name, each in run.compiled.items()]
     return "; ".join([f"seed {run.seed}: {columns}", *states])
 
 
@@ -472,9 +472,9 @@ def _seeds(runs: Sequence[Run]) -> str:
     rows = [
         [
             str(run.seed),
-            *(_percent(getattr(run.trained, column)) for column in COLUMNS),
+            *(results.percent([getattr(run.trained, column)]) for column in COLUMNS),
             *(_share(won_back([run], goal)) for goal in ("large", "ann")),
-            f"{_percent(run.trained.best)} ({run.trained.best_scale:g})",
+            f"{results.percent([run.trained.best])} ({run.trained.best_scale:g})",
         ]
         for run in runs
     ]
@@ -498,21 +498,9 @@ def _on_target(runs: Sequence[Run]) -> str:
         right = [one.accuracy for one in each if one.accuracy is not None]
         cores = ", ".join(str(one.cores) for one in each)
         spent = results.spread([one.spikes for one in each], 0)
-        states = "; ".join(dict.fromkeys(map(_engines, each)))
+        states = "; ".join(dict.fromkeys(one.verdict for one in each))
         rows.append([name, results.percent(right) if right else "", cores, spent, states])
     return results.table(["network", "accuracy (%)", "cores", "spikes per sample", "engines"], rows)
-
-
-def _engines(found: Compiled) -> str:
-    if found.refused:
-        return f"refused: {found.refused}"
-    if found.equal:
-        return f"all engines equal on {found.compared} samples"
-    return ", ".join(f"{name} {state}" for name, state in (found.engines or {}).items() if state != "equal")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 def _share(share: float | None) -> str:

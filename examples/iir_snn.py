@@ -266,10 +266,9 @@ def _line(found: Found) -> str:
     line = f"accuracy {100 * found.accuracy:.2f} %"
     if found.compiled is None:
         return line
-    if found.compiled.refused:
-        return f"{line}; {found.compiled.refused}"
-    state = "all engines equal" if found.compiled.equal else "ENGINES DIFFER: see results.json"
-    return f"{line}, of integers {100 * (found.compiled.accuracy or 0):.2f} %, {state}"
+    if found.compiled.accuracy is not None:
+        line += f", of integers {100 * found.compiled.accuracy:.2f} %"
+    return f"{line}; {found.compiled.verdict}"
 
 
 # ---------------------------------------------------------------------------------------------------------- the tables

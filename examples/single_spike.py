@@ -416,11 +416,11 @@ ENERGY = {"ANN": (70, 125), "c": (1.2, 1.8)}
 
 def line(run: Run) -> str:
     trained = run.trained
-    parts = [f"ANN {_percent(trained.ann)}, converted {_percent(trained.converted)}"]
+    parts = [f"ANN {results.percent([trained.ann])}, converted {results.percent([trained.converted])}"]
     for name, network in trained.networks.items():
-        part = f"{name} {_percent(network.accuracy)}, {network.spikes:.3f} spikes per neuron"
+        part = f"{name} {results.percent([network.accuracy])}, {network.spikes:.3f} spikes per neuron"
         if name in run.targets:
-            part += f", {_engines(run.targets[name].program)}"
+            part += f", {run.targets[name].program.verdict}"
         parts.append(part)
     return f"seed {run.seed}: " + "; ".join(parts)
 
@@ -581,23 +581,11 @@ def _on_target(recipe: Recipe, runs: Sequence[Run]) -> str:
                 results.spread(spikes, 3) if spikes else "",
                 ", ".join(str(one.most) for one in each if one.most is not None),
                 ", ".join(str(one.program.cores) for one in each),
-                "; ".join(dict.fromkeys(_engines(one.program) for one in each)),
+                "; ".join(dict.fromkeys(one.program.verdict for one in each)),
             ]
         )
     header = ["network", "accuracy (%)", "spikes per hidden neuron", "most of one neuron", "cores", "engines"]
     return results.table(header, rows)
-
-
-def _engines(found: Compiled) -> str:
-    if found.refused:
-        return f"refused: {found.refused}"
-    if found.equal:
-        return f"all engines equal on {found.compared} samples"
-    return ", ".join(f"{name} {state}" for name, state in (found.engines or {}).items() if state != "equal")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 if __name__ == "__main__":
