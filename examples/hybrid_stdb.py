@@ -27,7 +27,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic
+from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import snn
@@ -57,12 +57,12 @@ STEM = ("neuron1", "neuron2", "neuron3")
 
 @dataclass(frozen=True)
 class Settings:
-    """What goes with a data set. Algorithm 1 runs for ``balance_steps`` on ``balanced`` training samples; ``scaled`` of
-    them choose the best scale."""
+    """What goes with a data set. ``dropout`` is of the ANN and of STDB. Algorithm 1 runs for ``balance_steps`` on
+    ``balanced`` training samples; ``scaled`` of them choose the best scale."""
 
     ann: Stage
     stdb: Stage
-    dropout: float
+    dropout: tuple[float, float]
     large_t: int
     timesteps: int
     balanced: int
@@ -75,7 +75,7 @@ class Settings:
 PAPER = Settings(
     ann=Stage("ann", 250, 0.01, "sgd", decay_at=(0.6, 0.8, 0.9), decay=0.1, weight_decay=5e-4),
     stdb=Stage("stdb", 20, 1e-4, decay_at=(0.4, 0.65, 0.85), decay=0.1),
-    dropout=0.2,
+    dropout=(0.2, 0.2),
     large_t=2500,
     timesteps=100,
     balanced=256,
@@ -86,8 +86,8 @@ SETTINGS = {
     # ours: conversion needs no more than 250 steps here, and loses much at 16
     "digits": Settings(
         ann=Stage("ann", 40, 0.05, "sgd", weight_decay=5e-4),
-        stdb=Stage("stdb", 12, 1e-3),
-        dropout=0.2,
+        stdb=Stage("stdb", 30, 1e-3),
+        dropout=(0.2, 0.05),
         large_t=250,
         timesteps=16,
         balanced=128,
@@ -117,12 +117,17 @@ class Recipe:
 
     def ann(self) -> dict[str, object]:
         """What decides the ANN's weights."""
-        return self.options.recipe(dropout=self.settings.dropout)
+        return self.options.recipe(dropout=self.settings.dropout[0])
 
     def stdb(self) -> dict[str, object]:
         """What decides those that STDB gives."""
         sizes = {key: getattr(self.settings, key) for key in ("balanced", "balance_steps")}
-        return {**self.ann(), **sizes, **{key: getattr(self, key) for key in CHOICES}}
+        return {
+            **self.ann(),
+            **sizes,
+            "stdb_dropout": self.settings.dropout[1],
+            **{key: getattr(self, key) for key in CHOICES},
+        }
 
 
 CHOICES = ("timesteps", "balance", "scale", "surrogate", "leak", "window")
@@ -171,6 +176,7 @@ def train(recipe: Recipe, data: Data, seed: int, bar: Bar) -> Trained:
 
     # Algorithm 3: STDB, at fewer steps
     set_leaks(network, recipe.leak)
+    set_dropout(network, settings.dropout[1])
     replace(training, recipe=recipe.stdb()).fit(settings.stdb, network, data.train, stdb_step(recipe))
 
     found = Trained(
@@ -201,7 +207,7 @@ def spiking(recipe: Recipe, data: Data, seed: int) -> nn.Module:
         data.classes,
         neuron=lambda: snn.LIF(order="fire_first", leaky_reset=False, surrogate=SURROGATES[recipe.surrogate]),
         encoder=snn.PoissonEncoder(seed=seed),
-        dropout=recipe.settings.dropout,
+        dropout=recipe.settings.dropout[0],
         width=recipe.options.width,
     )
 
@@ -283,7 +289,7 @@ def main() -> None:
     for seed in chosen.seeds:
         with Bar(f"seed {seed}, ") as bar, deterministic():
             trained = train(recipe, data, seed, bar)
-        runs.append(Run(seed, trained, on_target(recipe, data, seed)))
+            runs.append(Run(seed, trained, on_target(recipe, data, seed)))
         print(line(runs[-1]), flush=True)
     results.write(chosen.out, plain(recipe, runs), markdown(recipe, runs))
     print(f"written: {chosen.out / 'results.md'} and results.json")
@@ -402,9 +408,9 @@ PUBLISHED_SPIKES = 1.5
 
 def line(run: Run) -> str:
     found = run.trained
-    columns = f"ANN {_percent(found.ann)}, converted {_percent(found.large)}, "
-    columns += f"at fewer steps {_percent(found.reduced)}, after STDB {_percent(found.stdb)}"
-    states = [f"{name}: {_engines(each)}" for name, each in run.compiled.items()]
+    columns = f"ANN {results.percent([found.ann])}, converted {results.percent([found.large])}, "
+    columns += f"at fewer steps {results.percent([found.reduced])}, after STDB {results.percent([found.stdb])}"
+    states = [f"{name}: {each.verdict}" for name, each in run.compiled.items()]
     return "; ".join([f"seed {run.seed}: {columns}", *states])
 
 
@@ -466,9 +472,9 @@ def _seeds(runs: Sequence[Run]) -> str:
     rows = [
         [
             str(run.seed),
-            *(_percent(getattr(run.trained, column)) for column in COLUMNS),
+            *(results.percent([getattr(run.trained, column)]) for column in COLUMNS),
             *(_share(won_back([run], goal)) for goal in ("large", "ann")),
-            f"{_percent(run.trained.best)} ({run.trained.best_scale:g})",
+            f"{results.percent([run.trained.best])} ({run.trained.best_scale:g})",
         ]
         for run in runs
     ]
@@ -492,21 +498,9 @@ def _on_target(runs: Sequence[Run]) -> str:
         right = [one.accuracy for one in each if one.accuracy is not None]
         cores = ", ".join(str(one.cores) for one in each)
         spent = results.spread([one.spikes for one in each], 0)
-        states = "; ".join(dict.fromkeys(map(_engines, each)))
+        states = "; ".join(dict.fromkeys(one.verdict for one in each))
         rows.append([name, results.percent(right) if right else "", cores, spent, states])
     return results.table(["network", "accuracy (%)", "cores", "spikes per sample", "engines"], rows)
-
-
-def _engines(found: Compiled) -> str:
-    if found.refused:
-        return f"refused: {found.refused}"
-    if found.equal:
-        return f"all engines equal on {found.compared} samples"
-    return ", ".join(f"{name} {state}" for name, state in (found.engines or {}).items() if state != "equal")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 def _share(share: float | None) -> str:

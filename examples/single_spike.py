@@ -33,7 +33,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic
+from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import driver, snn
@@ -231,9 +231,7 @@ def spiking(recipe: Recipe, ann: nn.Module, kind: Kind, thresholds: Mapping[str,
     model.encoder = ENCODERS[kind.encoding](recipe.steps(kind), data)
     if kind.encoding == "hybrid":
         model.readout = snn.TimedReadout(beta=BETA)
-    for module in model.modules():
-        if isinstance(module, snn.TimeConstantDropout):
-            module.p = recipe.settings.dropout[1]
+    set_dropout(model, recipe.settings.dropout[1])
     with torch.no_grad():
         for name, threshold in thresholds.items():
             layer = model.get_submodule(name)
@@ -418,11 +416,11 @@ ENERGY = {"ANN": (70, 125), "c": (1.2, 1.8)}
 
 def line(run: Run) -> str:
     trained = run.trained
-    parts = [f"ANN {_percent(trained.ann)}, converted {_percent(trained.converted)}"]
+    parts = [f"ANN {results.percent([trained.ann])}, converted {results.percent([trained.converted])}"]
     for name, network in trained.networks.items():
-        part = f"{name} {_percent(network.accuracy)}, {network.spikes:.3f} spikes per neuron"
+        part = f"{name} {results.percent([network.accuracy])}, {network.spikes:.3f} spikes per neuron"
         if name in run.targets:
-            part += f", {_engines(run.targets[name].program)}"
+            part += f", {run.targets[name].program.verdict}"
         parts.append(part)
     return f"seed {run.seed}: " + "; ".join(parts)
 
@@ -583,23 +581,11 @@ def _on_target(recipe: Recipe, runs: Sequence[Run]) -> str:
                 results.spread(spikes, 3) if spikes else "",
                 ", ".join(str(one.most) for one in each if one.most is not None),
                 ", ".join(str(one.program.cores) for one in each),
-                "; ".join(dict.fromkeys(_engines(one.program) for one in each)),
+                "; ".join(dict.fromkeys(one.program.verdict for one in each)),
             ]
         )
     header = ["network", "accuracy (%)", "spikes per hidden neuron", "most of one neuron", "cores", "engines"]
     return results.table(header, rows)
-
-
-def _engines(found: Compiled) -> str:
-    if found.refused:
-        return f"refused: {found.refused}"
-    if found.equal:
-        return f"all engines equal on {found.compared} samples"
-    return ", ".join(f"{name} {state}" for name, state in (found.engines or {}).items() if state != "equal")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 if __name__ == "__main__":

@@ -57,6 +57,15 @@ class Compiled:
         """Whether every engine gave every spike of the interpreter."""
         return bool(self.engines) and all(state == "equal" for state in (self.engines or {}).values())
 
+    @property
+    def verdict(self) -> str:
+        """What a line or a table says of the engines."""
+        if self.refused:
+            return f"refused: {self.refused}"
+        if self.equal:
+            return f"all engines equal on {self.compared} samples"
+        return ", ".join(f"{name} {state}" for name, state in (self.engines or {}).items() if state != "equal")
+
     def plain(self) -> dict[str, Any]:
         return {**asdict(self), "equal": self.equal}
 

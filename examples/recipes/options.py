@@ -82,7 +82,7 @@ def parser(description: str, *, archs: Sequence[str], arch: str, width: float, o
 
 def read(arguments: argparse.Namespace) -> Options:
     """The flags as options; InputError where one is out of range."""
-    seeds = _seeds(arguments.seeds)
+    seeds = read_seeds(arguments.seeds)
     width = arguments.width
     if width is None:
         width = arguments.digits_width if arguments.dataset == "digits" else 1.0
@@ -99,7 +99,7 @@ def read(arguments: argparse.Namespace) -> Options:
         data_root=arguments.data_root,
         arch=arguments.arch,
         width=width,
-        device=_device(arguments.device),
+        device=read_device(arguments.device),
         out=arguments.out,
         seeds=seeds,
         effort=arguments.effort,
@@ -109,14 +109,14 @@ def read(arguments: argparse.Namespace) -> Options:
     )
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def read_seeds(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdecimal() and len(part) < 10 for part in parts) or len(set(map(int, parts))) < len(parts):
         raise InputError(f"--seeds is {text!r:.60}; give whole numbers from 0, each once, such as 0,1,2")
     return tuple(map(int, parts))
 
 
-def _device(name: str) -> torch.device:
+def read_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

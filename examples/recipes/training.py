@@ -105,8 +105,8 @@ class Training:
         with deterministic():
             for epoch in range(len(losses), stage.epochs):
                 # drawn anew from the epoch's number, so that nothing depends on how often it was broken off
-                torch.manual_seed(_seed(self.seed, stage.name, epoch))
-                generator = torch.Generator().manual_seed(_seed(self.seed, f"{stage.name} data", epoch))
+                torch.manual_seed(seed_of(self.seed, stage.name, epoch))
+                generator = torch.Generator().manual_seed(seed_of(self.seed, f"{stage.name} data", epoch))
                 batches = math.ceil(len(images) / self.batch)
                 total = 0.0
                 model.train()
@@ -132,7 +132,7 @@ class Training:
         return losses
 
 
-def _seed(seed: int, what: str, number: int) -> int:
+def seed_of(seed: int, what: str, number: int) -> int:
     """A seed of its own for each epoch of each stage; not Python's ``hash``, which differs from run to run."""
     value = seed + 1
     for character in f"{what} {number}":
@@ -189,6 +189,13 @@ def deterministic() -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             torch.set_num_threads(threads)
+
+
+def set_dropout(model: nn.Module, p: float) -> None:
+    """The probability of every dropout whose mask is constant over time."""
+    for module in model.modules():
+        if isinstance(module, snn.TimeConstantDropout):
+            module.p = p
 
 
 def cross_entropy(timesteps: int) -> Step:

@@ -25,6 +25,7 @@ from recipes.training import Bar, Training
 from torch import nn
 
 from neurocompile import snn
+from neurocompile.errors import InputError
 from neurocompile.program import Program
 
 SCRIPT = Path(iir_snn.__file__)
@@ -168,7 +169,7 @@ def test_pruned_weights_stay_zero(tmp_path: Path) -> None:
 
 
 def test_all_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, *TINY, "--target", "", "--out", tmp_path)
+    run(monkeypatch, *TINY, "--target", "", "--variants", ",".join(iir_snn.VARIANTS), "--out", tmp_path)
     found = results(tmp_path)
     assert found["rows"] == {
         variant: [each.name for each in iir_snn.row(variant, (5, 3, 1))] for variant in iir_snn.VARIANTS
@@ -317,3 +318,18 @@ def test_refusals(
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"error: {sentence}\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_layer_that_is_mostly_silent_takes_the_next_percentile() -> None:
+    """Of the inputs -8, -7, ..., 11 the 90th percentile is above 0; shifted down by 10.2, the 95th is not."""
+    for shift, percentile in ((0.0, 90.0), (9.5, 95.0), (10.2, 99.0)):
+        layer = nn.Linear(1, 1)
+        nn.init.ones_(layer.weight)
+        nn.init.constant_(layer.bias, -shift)
+        model = nn.Sequential(layer, snn.LIF(1.0))
+        samples = torch.arange(-8.0, 12.0)[:, None]
+        assert iir_snn._set_thresholds(model, samples) == percentile
+        assert float(model[1].threshold) == pytest.approx(np.percentile(samples - shift, percentile))
+    nn.init.constant_(layer.bias, -20.0)
+    with pytest.raises(InputError, match=r"the 99\.9th percentile of its input is -.*, limit above 0"):
+        iir_snn._set_thresholds(model, samples)
