@@ -92,12 +92,12 @@ SETTINGS = {
     # ours: an epoch of 1,437 images of 8 x 8 is 23 optimizer steps
     "digits": Settings(
         ann=Stage("ann", 40, 0.05, "sgd", weight_decay=5e-4),
-        snn=Stage("snn", 40, 3e-3, weight_decay=0.01),
+        snn=Stage("snn", 25, 1e-3),
         long=Stage("snn", 5, 1e-3),
-        dropout=(0.3, 0.15),
+        dropout=(0.3, 0.3),
         balanced=128,
         balance_steps=30,
-        scale=0.2,
+        scale=0.3,
         rate=16,
         dct=16,
     ),
