@@ -305,10 +305,9 @@ def spikes_and_energy(
     hidden = [name for name in counts.hidden if not name.startswith("encoder")]
     neurons = sum(counts.neurons[name] for name in hidden)
     mean = sum(counts.spikes[name] for name in hidden) / (neurons * counts.samples)
-    hybrid = float(isinstance(model.encoder, snn.HybridEncoder))  # a spike for every value
-    encoder = sum(count for name, count in counts.per_neuron.items() if name.startswith("encoder")) + hybrid
+    encoder = sum(count for name, count in counts.per_neuron.items() if name.startswith("encoder"))
     operations = snn.count_operations(model, data.input_shape)
-    energy = snn.snn_energy_pj(operations, counts.per_neuron, snn.INT32_45NM, input_spikes=hybrid)
+    energy = snn.snn_energy_pj(operations, counts.per_neuron, snn.INT32_45NM)
     layers = {name: counts.per_neuron[name] for name in hidden}
     return layers, mean, encoder, energy, snn.ann_energy_pj(operations, snn.INT32_45NM)
 
