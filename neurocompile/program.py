@@ -35,7 +35,8 @@ from neurocompile.ir.populations import populations
 from neurocompile.ir.saved import from_plain, to_plain
 from neurocompile.ir.verify import verify
 from neurocompile.mapping.mapping import Mapping
-from neurocompile.mapping.synapses import fan_out, full_box
+from neurocompile.mapping.stored import fan_out
+from neurocompile.mapping.synapses import full_box
 from neurocompile.passes.convert import Conversion
 from neurocompile.passes.retime import Retime
 from neurocompile.passes.scales import PERCENTILE, Quantizer, QuantizerChoices, Scales, check_choices
@@ -169,7 +170,7 @@ class Program:
             "populations": len(all_populations),
             "neurons": sum(population.neurons for population in all_populations),
             "synapses": sum(
-                int(fan_out(projection, full_box(population.shape)).sum())
+                int(fan_out(projection, full_box(population.shape), self.profile).sum())  # those that are stored
                 for population in all_populations
                 for projection in population.projections
             ),

@@ -257,7 +257,7 @@ def test_networks_on_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert program.stateless == (name != "t2")
         assert built["synapses"] == program.summary()["synapses"]
     dense, sparse = (made[name]["found"][0]["compiled"] for name in ("t2", "t5-4-3-2-1-pruned"))
-    assert dense["synapses"] == sparse["synapses"]
+    assert sparse["synapses"] < 0.5 * dense["synapses"]
     assert sparse["nonzero_synapses"] < 0.5 * dense["nonzero_synapses"]
     assert "| 1 of 1 |" in (tmp_path / "results.md").read_text()
 
