@@ -54,7 +54,7 @@ def test_an_activity_of_before_has_none(cli: Cli, place: Path) -> None:
     cli("run", "program", "--input", "x.npy")
     path = place / "program" / "activity.json"
     header = json.loads(path.read_text())
-    assert header["format"] == "neurocompile.activity/2"
+    assert header["format"] == "neurocompile.activity/3"
     raw = save({k: v for k, v in load((place / "program" / "activity.safetensors").read_bytes()).items()
                 if not k.startswith("each/")})  # fmt: skip
     (place / "program" / "activity.safetensors").write_bytes(raw)

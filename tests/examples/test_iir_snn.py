@@ -119,7 +119,7 @@ def test_conversion(tmp_path: Path, leaky_reset: bool) -> None:
     x, _ = made.data.train.take(96)
     with torch.no_grad():
         before = ann.get_submodule("norm1")(ann.get_submodule("conv1")(x))  # what the first neurons get
-    model = made._converted(ann)
+    model = made._converted(ann, norm=True)
     neurons = [each for each in model.modules() if isinstance(each, snn.LIF)]
     assert len(neurons) == 5
     for neuron in neurons:
