@@ -3,8 +3,8 @@
     python examples/single_spike.py [--seeds 0,1,2] [--dataset cifar10 --data-root FOLDER --arch vgg16] [--out FOLDER]
 
 An ANN without biases and batch norms is trained. Conversion finds the thresholds that its neurons need, and with these,
-scaled down so that few time steps are enough, each of six spiking networks is trained on (Fig. 4), its thresholds
-learned and its leaks where it has them:
+scaled down where few time steps have to do, each of six spiking networks is trained on (Fig. 4), its thresholds learned
+and its leaks where it has them:
 
 - a: integrate-and-fire neurons, the picture as Poisson spikes;
 - b: integrate-and-fire neurons, the picture's frequencies one after the other (DCT);
@@ -42,7 +42,10 @@ from neurocompile.errors import InputError
 from neurocompile.program import Program
 from neurocompile.snn import models
 
-ARCHS = {f"vgg{layers}": partial(models.vgg, layers) for layers in models.VGG_LAYERS}
+#: vgg6 pools after one convolution already, which is early for pictures of 8 x 8; "small" does after every second one
+ARCHS = {"small": partial(models.vgg, "64 64 A 128 128 A | 256 D")} | {
+    f"vgg{layers}": partial(models.vgg, layers) for layers in models.VGG_LAYERS
+}
 #: pixels along a side of a block whose frequencies come one after the other
 BLOCK = 4
 #: §V.A: conversion takes this percentile of a layer's inputs; γ is in Eq. 20, β in Eq. 17
@@ -59,8 +62,8 @@ class Settings:
     """What goes with a data set.
 
     ``dropout`` is of the ANN and of the spiking networks; ``balanced`` training samples are converted with, at
-    ``balance_steps`` time steps; ``scale`` is the factor of the thresholds that this gives. ``rate`` and ``dct`` are
-    the time steps of the networks with these encodings, which need more than the others, and ``long`` their training.
+    ``balance_steps`` time steps. ``rate`` and ``dct`` are the time steps of the networks with these encodings, which
+    need more than the others, and ``long`` their training; ``scale`` is the factor of the thresholds for the others.
     """
 
     ann: Stage
@@ -92,12 +95,12 @@ SETTINGS = {
     # ours: an epoch of 1,437 images of 8 x 8 is 23 optimizer steps
     "digits": Settings(
         ann=Stage("ann", 40, 0.05, "sgd", weight_decay=5e-4),
-        snn=Stage("snn", 25, 1e-3),
-        long=Stage("snn", 5, 1e-3),
-        dropout=(0.3, 0.3),
+        snn=Stage("snn", 40, 2e-3),
+        long=Stage("snn", 12, 2e-3),
+        dropout=(0.3, 0.1),
         balanced=128,
         balance_steps=30,
-        scale=0.3,
+        scale=0.25,
         rate=16,
         dct=16,
     ),
@@ -117,6 +120,11 @@ class Kind:
     encoding: str
     leaky: bool = True
     single_spike: bool = False
+
+    @property
+    def long(self) -> bool:
+        """It needs many time steps, because its encoder shows the picture bit by bit."""
+        return self.encoding in ("rate", "dct")
 
 
 KINDS = {
@@ -139,11 +147,14 @@ class Recipe:
     networks: str
 
     def stage(self, name: str) -> Stage:
-        stage = self.settings.long if KINDS[name].encoding in ("rate", "dct") else self.settings.snn
+        stage = self.settings.long if KINDS[name].long else self.settings.snn
         return replace(stage, name=f"snn-{name}")
 
     def steps(self, kind: Kind) -> int:
         return {"rate": self.settings.rate, "dct": self.settings.dct}.get(kind.encoding, self.timesteps)
+
+    def scale(self, kind: Kind) -> float:
+        return 1.0 if kind.long else self.settings.scale
 
     def ann(self) -> dict[str, object]:
         """What decides the ANN's weights."""
@@ -151,8 +162,13 @@ class Recipe:
 
     def network(self, kind: Kind) -> dict[str, object]:
         """What decides those of a spiking network."""
-        sizes = {key: getattr(self.settings, key) for key in ("balanced", "balance_steps", "scale")}
-        return {**self.ann(), **sizes, "snn_dropout": self.settings.dropout[1], "timesteps": self.steps(kind)}
+        return {
+            **self.ann(),
+            **{key: getattr(self.settings, key) for key in ("balanced", "balance_steps")},
+            "scale": self.scale(kind),
+            "snn_dropout": self.settings.dropout[1],
+            "timesteps": self.steps(kind),
+        }
 
     def folder(self, seed: int) -> Path:
         return self.options.out / f"seed{seed}"
@@ -237,7 +253,7 @@ def spiking(recipe: Recipe, ann: nn.Module, kind: Kind, thresholds: Mapping[str,
             layer = model.get_submodule(name)
             neuron = layer.crossing if isinstance(layer, snn.TimedReadout) else layer
             if isinstance(neuron, snn.LIF):
-                neuron.threshold.fill_(recipe.settings.scale * threshold)
+                neuron.threshold.fill_(recipe.scale(kind) * threshold)
     return model
 
 
@@ -371,7 +387,7 @@ def main() -> None:
 
 def read_recipe(arguments: Sequence[str] | None = None) -> Recipe:
     """The flags; InputError where one is out of range."""
-    flags = parser(__doc__.partition("\n")[0], archs=[*ARCHS], arch="vgg6", width=0.25, out="build/single-spike")
+    flags = parser(__doc__.partition("\n")[0], archs=[*ARCHS], arch="small", width=0.25, out="build/single-spike")
     flags.add_argument("--timesteps", type=int, default=5, metavar="T", help="of direct and of hybrid encoding")
     flags.add_argument("--networks", default="abcdef", metavar="LETTERS", help="those of the six to train")
     given = flags.parse_args(arguments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,6 +41,9 @@ VGG_LAYERS: dict[int, str] = {
     16: "64 D 64 A 128 D 128 A 256 D 256 D 256 A 512 D 512 D 512 A 512 D 512 D 512 | 4096 D 4096 D",
 }
 
+_SIZE = r"[1-9]\d{0,5}"
+_VGG_PLAN = re.compile(rf"({_SIZE}( [AD])? )+\|( {_SIZE}( D)?)*")
+
 #: by the number in the name: how many blocks have 64, 128, 256 and 512 channels. With the three convolutions of the
 #: stem, two in each block and the output layer, as many layers with weights follow each other as the name says.
 RESNET_BLOCKS: dict[int, tuple[int, ...]] = {
@@ -64,7 +68,7 @@ def default_neuron() -> LIF:
 
 
 def vgg(
-    layers: int,
+    layers: int | str,
     input_shape: Sequence[int] = (3, 32, 32),
     classes: int = 10,
     *,
@@ -74,14 +78,14 @@ def vgg(
     dropout: float = 0.2,
     width: float = 1.0,
 ) -> nn.Sequential:
-    """A VGG network of :data:`VGG_LAYERS`; its forward is one time step.
+    """A VGG network, one of :data:`VGG_LAYERS` or another of that kind; its forward is one time step.
 
     Layers are called by their number: conv1, norm1, neuron1, dropout1 or pool1, conv2, ..., linear14, neuron14, ...,
     readout. A map of more than 8 x 8 is pooled once more before the linear layers ("pool"): of 224 x 224 pixels, VGG16
     leaves 512 x 7 x 7 for them, as the network of Simonyan and Zisserman does, not 512 x 14 x 14.
 
     Args:
-        layers: 5, 6, 9, 11 or 16.
+        layers: 5, 6, 9, 11 or 16; or layers of your own as in :data:`VGG_LAYERS`, such as "64 64 A 128 128 A | 256 D".
         input_shape: (channels, height, width) of a sample.
         classes: outputs.
         neuron: makes each layer of neurons. ``torch.nn.ReLU`` gives the ANN to train first, which
@@ -96,10 +100,15 @@ def vgg(
         InputError: there is no such network, an argument is out of range, or the input is too small to be pooled so
             often.
     """
-    if layers not in VGG_LAYERS:
-        raise InputError(f"vgg: layers is {layers!r}; choose one of {', '.join(map(str, VGG_LAYERS))}")
-    build = _Builder(f"vgg{layers}", input_shape, classes, neuron, encoder, batch_norm, dropout, width)
-    maps, hidden = (part.split() for part in VGG_LAYERS[layers].split("|"))
+    plan = layers if isinstance(layers, str) else VGG_LAYERS.get(layers, "")
+    if not _VGG_PLAN.fullmatch(plan):
+        raise InputError(
+            f"vgg: layers is {layers!r:.100}; choose one of {', '.join(map(str, VGG_LAYERS))}, or list channels and, "
+            'behind a bar, neurons, such as "64 64 A 128 128 A | 256 D", with A for pooling and D for dropout'
+        )
+    name = f"vgg{layers}" if isinstance(layers, int) else "vgg"
+    build = _Builder(name, input_shape, classes, neuron, encoder, batch_norm, dropout, width)
+    maps, hidden = (part.split() for part in plan.split("|"))
     for item in maps:
         if item == "A":
             build.pool()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,9 @@ from torch import nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError
+from tests.small_runs import StoppedError, cut, stop_after, write_cifar10
 
 TINY = ["--width", "0.03", "--effort", "0.2", "--timesteps", "8", "--large-t", "16", "--batch", "32"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -36,19 +28,12 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of the digits, and a short balancing."""
 
     def load_few(name: str, root: Path | None, **more: Any) -> Data:
-        data = load(name, root, **more)
-        return replace(data, train=_first(data.train, 64), test=_first(data.test, 32))
+        return cut(load(name, root, **more), train=64, test=32)
 
     monkeypatch.setattr(recipe, "load", load_few)
     monkeypatch.setitem(
         recipe.SETTINGS, "digits", replace(recipe.SETTINGS["digits"], balanced=16, balance_steps=60, scaled=32)
     )
-
-
-def _first(images: Any, count: int) -> Any:
-    if not isinstance(images, Stored):
-        return images
-    return replace(images, pixels=images.pixels[:count], labels=images.labels[:count])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, out: Path, *flags: str) -> dict[str, Any]:
@@ -99,10 +84,6 @@ def test_both_networks_compile_and_every_engine_agrees(tmp_path: Path, monkeypat
     assert "| vgg5 | cifar10, paper | 75 | 87.88 | 87.64 | 84.56 | 86.91 | 0.76 |" in table
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.usefixtures("few")
 def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--target", "", "--window", "3", "--balance", "percentile")
@@ -110,11 +91,10 @@ def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monke
     make = recipe.stdb_step
 
     def stopping(chosen: recipe.Recipe) -> Step:
-        step, left = make(chosen), iter(range(3))
+        step, count = make(chosen), stop_after(3)
 
         def stop(network: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> float:
-            if next(left, None) is None:
-                raise StoppedError
+            count()
             return step(network, x, labels)
 
         return stop
@@ -162,13 +142,7 @@ def test_only_the_stem_of_a_residual_network_is_balanced(tmp_path: Path, monkeyp
 
 @pytest.mark.slow
 def test_cifar_10_from_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "cifar-10-batches-bin"
-    folder.mkdir()
-    generator = torch.Generator().manual_seed(0)
-    for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
-        records = torch.randint(0, 256, (8, 3073), generator=generator, dtype=torch.uint8)
-        records[:, 0] %= 10
-        (folder / name).write_bytes(records.numpy().tobytes())
+    write_cifar10(tmp_path, 8)
     monkeypatch.setitem(recipe.SETTINGS, "cifar10", replace(recipe.SETTINGS["cifar10"], balanced=4, balance_steps=120))
     flags = ["--dataset", "cifar10", "--effort", "0.001", "--width", "0.06", "--batch", "16", "--target"]
     found = run(monkeypatch, tmp_path / "out", *flags, "", "--data-root", str(tmp_path))

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 import torch
 from iir_snn import Network, Trainer
 from recipes import compiled
-from recipes.data import Data, Stored, load
+from recipes.data import Data, load
 from recipes.options import Options, script
 from recipes.training import Bar, Training
 from torch import nn
@@ -27,6 +26,7 @@ from torch import nn
 from neurocompile import snn
 from neurocompile.errors import InputError
 from neurocompile.program import Program
+from tests.small_runs import cut, write_cifar10
 
 SCRIPT = Path(iir_snn.__file__)
 GRADUAL = ["ann", "t5", "t5-4", "t5-4-3", "t5-4-3-2", "t5-4-3-2-1"]
@@ -35,23 +35,13 @@ TINY = ("--arch", "vgg6", "--width", "0.05", "--effort", "0.001")
 
 def few(name: str, root: Path | None) -> Data:
     """The data set; of the digits, 96 images for training and 40 for tests."""
-
-    def cut(images: Any, count: int) -> Stored:
-        return replace(images, pixels=images.pixels[:count], labels=images.labels[:count])
-
     data = load(name, root)
-    if name != "digits":
-        return data
-    return replace(data, train=cut(data.train, 96), test=cut(data.test, 40))
+    return cut(data, train=96, test=40) if name == "digits" else data
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iir_snn, "load", few)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: str | Path) -> None:
@@ -67,14 +57,8 @@ def results(folder: Path) -> dict[str, Any]:
 @pytest.fixture
 def cifar10(tmp_path: Path) -> Path:
     """20 images of noise in each of the six files."""
-    folder = tmp_path / "data" / "cifar-10-batches-bin"
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
-        records = random.integers(0, 256, (20, 3073), np.uint8)
-        records[:, 0] %= 10
-        (folder / f"{name}.bin").write_bytes(records.tobytes())
-    return folder.parent
+    write_cifar10(tmp_path / "data", 20)
+    return tmp_path / "data"
 
 
 def trainer(folder: Path, *, leaky_reset: bool = False, **changes: Any) -> Trainer:

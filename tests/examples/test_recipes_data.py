@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from recipes.data import Data, load
 from torch import Tensor
 
 from neurocompile.errors import InputError
+from tests.small_runs import CIFAR10_FILES
 
 Records = list[tuple[bytes, bytes]]
 """(labels, 3072 bytes of pixels) of each image."""
@@ -36,15 +37,6 @@ def seeded(seed: int = 0) -> torch.Generator:
 def refused(sentence: str, function: Callable[..., Any], *given: Any, **more: Any) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         function(*given, **more)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The tensors are small, and other tests run beside these."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # ------------------------------------------------------------------------------------------------------------ digits
@@ -99,8 +91,7 @@ def written(folder: Path, files: dict[str, Records]) -> None:
 
 
 def cifar10_files(count: int = 3) -> dict[str, Records]:
-    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    return {name: some_records(count, seed) for seed, name in enumerate(names)}
+    return {name: some_records(count, seed) for seed, name in enumerate(CIFAR10_FILES)}
 
 
 def cifar100_files(count: int = 8) -> dict[str, Records]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError
+from tests.small_runs import StoppedError, stop_after
 
 
 class Few:
@@ -49,20 +50,6 @@ def training(folder: Path, **changes: object) -> Training:
 
 
 STAGE = Stage("snn", 4, 0.01)
-
-
-class StoppedError(Exception):
-    pass
-
-
-def stop_after(steps: int) -> Callable[[], None]:
-    left = iter(range(steps))
-
-    def count() -> None:
-        if next(left, None) is None:
-            raise StoppedError
-
-    return count
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,16 @@ import numpy as np
 import pytest
 import single_spike as recipe
 import torch
-from recipes.data import Data, Stored, load
+from recipes.data import Data, load
 from recipes.training import Bar, Step
 from torch import nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError
 from neurocompile.program import Program
+from tests.small_runs import StoppedError, cut, stop_after, write_cifar10
 
-TINY = ["--width", "0.03", "--effort", "0.05", "--batch", "32"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+TINY = ["--arch", "vgg6", "--width", "0.03", "--effort", "0.05", "--batch", "32"]
 
 
 @pytest.fixture
@@ -38,8 +30,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of the digits, a short balancing and few time steps."""
 
     def load_few(name: str, root: Path | None, **more: Any) -> Data:
-        data = load(name, root, **more)
-        return replace(data, train=_first(data.train, 64), test=_first(data.test, 40))
+        return cut(load(name, root, **more), train=64, test=40)
 
     monkeypatch.setattr(recipe, "load", load_few)
     monkeypatch.setattr(recipe, "CONVERTED_STEPS", 20)
@@ -47,11 +38,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         long = replace(settings.long, epochs=settings.snn.epochs)
         small = replace(settings, balanced=16, balance_steps=8, rate=6, dct=16, long=long)
         monkeypatch.setitem(recipe.SETTINGS, dataset, small)
-
-
-def _first(images: Any, count: int) -> Any:
-    assert isinstance(images, Stored)
-    return replace(images, pixels=images.pixels[:count], labels=images.labels[:count])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, out: Path, *flags: str) -> dict[str, Any]:
@@ -113,10 +99,6 @@ def _only_build(path: Path, _data: Data, *, target: str, **_more: int) -> recipe
     return recipe.Compiled()
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.usefixtures("few")
 def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--target", "", "--networks", "ef", "--effort", "0.08")
@@ -124,11 +106,10 @@ def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monke
     make = recipe.two_softmax
 
     def stopping(timesteps: int) -> Step:
-        step, left = make(timesteps), iter(range(3))
+        step, count = make(timesteps), stop_after(3)
 
         def stop(network: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> float:
-            if next(left, None) is None:
-                raise StoppedError
+            count()
             return step(network, x, labels)
 
         return stop
@@ -164,13 +145,7 @@ def test_the_ann_serves_other_time_steps(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("few")
 def test_cifar_from_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From noise in the binary format to programs."""
-    folder = tmp_path / "cifar-10-batches-bin"
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
-        records = random.integers(0, 256, (40, 1 + 3 * 32 * 32), dtype=np.uint8)
-        records[:, 0] = np.arange(40) % 10
-        (folder / name).write_bytes(records.tobytes())
+    write_cifar10(tmp_path, 40)
     monkeypatch.setattr(recipe.compiled, "compile_and_compare", _only_build)
     flags = ["--dataset", "cifar10", "--data-root", str(tmp_path), "--width", "0.02", "--effort", "0.005"]
     flags += ["--networks", "bdf"]
@@ -196,7 +171,7 @@ def made(name: str, timesteps: int = 5) -> tuple[nn.Module, recipe.Recipe, Data]
 @pytest.mark.parametrize("name", recipe.KINDS)
 def test_the_six_networks_are_those_of_fig_4(name: str) -> None:
     model, chosen, _ = made(name)
-    scale = chosen.settings.scale
+    scale = 1.0 if name in "ab" else chosen.settings.scale
     for number in range(1, 6):
         neuron = model.get_submodule(f"neuron{number}")
         assert isinstance(neuron, snn.LIF)
@@ -323,6 +298,8 @@ def test_flags_out_of_range_are_refused(flags: tuple[str, ...], message: str) ->
 def test_the_recipe_of_the_paper() -> None:
     chosen = recipe.read_recipe(["--dataset", "cifar10", "--arch", "vgg16"])
     assert (chosen.options.width, chosen.timesteps) == (1.0, 5)
+    assert [chosen.steps(kind) for kind in recipe.KINDS.values()] == [100, 48, 5, 5, 5, 5]
+    assert [chosen.scale(kind) for kind in recipe.KINDS.values()] == [1, 1, 0.4, 0.4, 0.4, 0.4]
     stage = chosen.stage("f")
     assert [stage.rate((epoch + 0.5) / 150) for epoch in (0, 9, 10, 20)] == pytest.approx([1, 1, 0.1, 0.01])
     assert (stage.epochs, stage.learning_rate, stage.optimizer) == (150, 1e-4, "adam")

@@ -1,4 +1,5 @@
 import copy
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -112,6 +113,13 @@ def test_the_layers_of_vgg16_in_order() -> None:
         "pool",
     ]
     assert not any(isinstance(module, snn.TimeConstantDropout) for module in large.modules())
+
+
+def test_layers_of_ones_own() -> None:
+    names = [name for name, _ in models.vgg("8 8 A 16 D 16 A | 24 D", (1, 8, 8), 3).named_children()]
+    assert " ".join(names[:9]) == "encoder conv1 neuron1 conv2 neuron2 pool2 conv3 neuron3 dropout3"
+    assert " ".join(names[9:]) == "conv4 neuron4 pool4 flatten linear5 neuron5 dropout5 linear6 readout"
+    assert [*models.vgg("8 |", (1, 8, 8), 3).named_children()][-2][1].in_features == 8 * 8 * 8
 
 
 def test_a_block_halves_the_map_where_the_channels_grow() -> None:
@@ -335,7 +343,11 @@ def test_a_network_without_neurons_is_not_tuned() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: models.vgg(7), "vgg: layers is 7; choose one of 5, 6, 9, 11, 16"),
+        (lambda: models.vgg(7), "vgg: layers is 7; choose one of 5, 6, 9, 11, 16, or list channels"),
+        *(
+            (partial(models.vgg, layers), re.escape(f"vgg: layers is {layers!r}; choose one of"))
+            for layers in ("", "64", "A 8 | 8", "8 A A | 8", "8 D D | 8", "8 | A", "8 B | 8", "0 | 8", "8 | 8 | 8")
+        ),
         (lambda: models.resnet(18), "resnet: layers is 18; choose one of 8, 12, 20, 34"),
         (lambda: models.vgg16((32, 32)), r"vgg16: input_shape is \(32, 32\); give \(channels, height, width\)"),
         (lambda: models.vgg16((3, 0, 32)), r"vgg16: input_shape is \(3, 0, 32\)"),
