@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,15 @@ from typing import Any
 import digits
 import numpy as np
 import torch
+from recipes.options import script
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import neurocompile
 from neurocompile import commands, driver, snn
-from neurocompile.console import Bars, orderly_signals
-from neurocompile.errors import CapacityError, NeurocompileError
+from neurocompile.console import Bars
+from neurocompile.errors import CapacityError
 from neurocompile.hardware.profile import load_profile
 from neurocompile.program import Program
 from neurocompile.reports.data import Report
@@ -225,12 +225,4 @@ def _set_stamp(folder: Path, name: str, stamp: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        with orderly_signals():
-            main()
-    except NeurocompileError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_status) from None
-    except KeyboardInterrupt:
-        print("error: interrupted; run it again, what is finished is kept", file=sys.stderr)
-        raise SystemExit(130) from None
+    script(main, then="to go on behind what is finished")

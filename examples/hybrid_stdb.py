@@ -284,7 +284,7 @@ def stdb_step(recipe: Recipe) -> Step:
 def main() -> None:
     recipe = read_recipe()
     chosen = recipe.options
-    data = load(chosen.dataset, chosen.data_root, scaled=True)
+    data = load(chosen.dataset, chosen.data_root, scaled=True, batch_workers=chosen.workers)
     runs: list[Run] = []
     for seed in chosen.seeds:
         with Bar(f"seed {seed}, ") as bar, deterministic():

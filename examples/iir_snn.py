@@ -231,7 +231,7 @@ def main() -> None:
     arguments = flags.parse_args()
     options, variants, path = read(arguments), _variants(arguments.variants), _path(arguments.path)
     leaky = {"leaky_reset": arguments.leaky_reset}
-    data = load(options.dataset, options.data_root)
+    data = load(options.dataset, options.data_root, batch_workers=options.workers)
     rows = {variant: row(variant, path) for variant in variants}
     found: dict[Network, list[Found]] = {}
     for seed in options.seeds:

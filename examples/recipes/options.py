@@ -23,6 +23,7 @@ class Options:
     """What the user chose.
 
     ``width``: factor of a network's channels; ``seeds``: one whole run each; ``effort``: factor of all epochs;
+    ``workers``: processes that read ImageNet's files, which changes no number;
     ``compare``: on how many test samples the engines are compared; ``target``: what is compiled for, "" for nothing.
     """
 
@@ -35,6 +36,7 @@ class Options:
     seeds: tuple[int, ...]
     effort: float
     batch: int
+    workers: int
     compare: int
     target: str
 
@@ -74,6 +76,7 @@ def parser(description: str, *, archs: Sequence[str], arch: str, width: float, o
     add("--seeds", default="0", metavar="N,N,...", help="one whole run for each")
     add("--effort", type=float, default=1.0, metavar="FACTOR", help="of all numbers of epochs")
     add("--batch", type=int, default=64, metavar="N", help="samples per optimizer step")
+    add("--workers", type=int, default=2, metavar="N", help="processes that read ImageNet's files; 0 for none beside")
     add("--compare", type=int, default=16, metavar="N", help="test samples on which the engines are compared")
     add("--target", default="loihi2-sim", help="what is compiled for; '' compiles nothing")
     made.set_defaults(digits_width=width)
@@ -92,6 +95,8 @@ def read(arguments: argparse.Namespace) -> Options:
     for flag, value in (("--batch", arguments.batch), ("--compare", arguments.compare)):
         if value < 1:
             raise InputError(f"{flag} is {value}, limit 1 at least; give a number of samples")
+    if arguments.workers < 0:
+        raise InputError(f"--workers is {arguments.workers}, limit 0 at least; give a number of processes")
     if arguments.target:
         load_target(arguments.target)  # it is needed when all is trained, and refused before
     return Options(
@@ -104,6 +109,7 @@ def read(arguments: argparse.Namespace) -> Options:
         seeds=seeds,
         effort=arguments.effort,
         batch=arguments.batch,
+        workers=arguments.workers,
         compare=arguments.compare,
         target=arguments.target,
     )
@@ -126,8 +132,11 @@ def read_device(name: str) -> torch.device:
     return device
 
 
-def script(main: Callable[[], None]) -> None:
-    """Run a recipe; what the user can mend ends it with one sentence and status 2, Ctrl-C with 130."""
+def script(main: Callable[[], None], *, then: str = "to go on from the last finished epoch") -> None:
+    """Run ``main``; what the user can mend ends it with one sentence and status 2, Ctrl-C with 130.
+
+    ``then`` says what it is good for to run it again.
+    """
     try:
         with orderly_signals():
             main()
@@ -135,5 +144,5 @@ def script(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
-        print("error: interrupted; run it again to go on from the last finished epoch", file=sys.stderr)
+        print(f"error: interrupted; run it again {then}", file=sys.stderr)
         raise SystemExit(130) from None

@@ -33,9 +33,9 @@ GRADUAL = ["ann", "t5", "t5-4", "t5-4-3", "t5-4-3-2", "t5-4-3-2-1"]
 TINY = ("--arch", "vgg6", "--width", "0.05", "--effort", "0.001")
 
 
-def few(name: str, root: Path | None) -> Data:
+def few(name: str, root: Path | None, **more: Any) -> Data:
     """The data set; of the digits, 96 images for training and 40 for tests."""
-    data = load(name, root)
+    data = load(name, root, **more)
     return cut(data, train=96, test=40) if name == "digits" else data
 
 
@@ -63,7 +63,7 @@ def cifar10(tmp_path: Path) -> Path:
 
 def trainer(folder: Path, *, leaky_reset: bool = False, **changes: Any) -> Trainer:
     given = {"dataset": "digits", "data_root": None, "arch": "vgg6", "width": 0.05, "device": torch.device("cpu")}
-    more = {"out": folder, "seeds": (0,), "effort": 0.001, "batch": 64, "compare": 2, "target": ""}
+    more = {"out": folder, "seeds": (0,), "effort": 0.001, "batch": 64, "workers": 0, "compare": 2, "target": ""}
     options = Options(**{**given, **more, **changes})
     training = Training(folder, options.recipe(), 0, options.batch, options.device, Bar())
     return Trainer(options, few("digits", None), training, leaky_reset=leaky_reset)

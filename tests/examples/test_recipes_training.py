@@ -176,6 +176,7 @@ def test_options() -> None:
         (["--width", "0"], "--width is 0.0, limit above 0 and finite; give a factor"),
         (["--effort", "inf"], "--effort is inf, limit above 0"),
         (["--batch", "0"], "--batch is 0, limit 1 at least; give a number of samples"),
+        (["--workers", "-1"], "--workers is -1, limit 0 at least; give a number of processes"),
         (["--compare", "0"], "--compare is 0, limit 1"),
         (["--device", "toaster"], "--device is 'toaster': .*; give cpu, or what torch can use here"),
     ],
