@@ -12,11 +12,16 @@ layer. That is ``--observe pixels``: the picture that gymnasium draws, cut aroun
 values, less the one before. It takes hours on a CPU. By default the network sees the state (position, angle and their
 speeds) and is small: two layers of 128 neurons. Either way it sees whole multiples of 1/127, as a chip does.
 
-From the paper: RMSProp, batches of 128, a replay memory of 10,000, random moves at a rate epsilon. Beside the paper:
-double DQN with a slowly following target network, clipped gradients, several games at once, moves that are learned in
-the mirror too, a learning rate that falls to nothing, a discount of 0.95 (the paper's is 0.999), surrogate gradients of
-height 1 (0.3), and of each stage the target network, an average of the last ones, that did best after a block, by games
-that serve nothing else.
+From the paper: RMSProp, batches of 128, random moves at a rate epsilon, and for pixels a replay memory of 10,000.
+Beside the paper: double DQN with a slowly following target network, clipped gradients, several games at once, moves
+that are learned in the mirror too, a learning rate that falls to nothing, a discount of 0.95 (the paper's is 0.999),
+surrogate gradients of height 1 (0.3), and of each stage the target network, an average of the last ones, that did best
+after a block, by games that serve nothing else.
+
+Two things are for the chip, whose weights have 8 bits. A fall is worth -1 and a move 0, where the paper gives each move
+1: what is wanted is the same, but values then differ from 0 by what matters, and not by the long life that all have in
+common. And the values of the two actions are driven apart (advantage learning: Bellemare et al. 2016, *Increasing the
+action gap: new operators for reinforcement learning*, Eq. 9), so that rounding does not swap them.
 
 Every network is compiled, all engines are compared on situations that it met, and the compiled program plays: each
 decision is one run of the integer network. Writes seed-N/*.pt, the program folders, results.json and results.md. Run
@@ -59,6 +64,8 @@ STAGES = (("ann", 1), ("t5", 5), ("t3", 3), ("t1", 1))
 #: mean and deviation of the reward. Only the appendix has T = 5, with the numbers that section 5 gives for T = 3
 PAPER = {"ann": "40.3 ± 4.8", "t5": "52.2 ± 4.3", "t3": "52.2 ± 4.3", "t1": "38.7 ± 5.4"}
 DISCOUNT = 0.95
+#: how much of what an action is worse than the best one is taken off its value once more; below 1
+APART = 0.9
 LEVELS = 127
 #: what of the state counts as 1: the ends of the track and of the angle, and speeds that are rarely passed
 STATE = np.array([2.4, 3.0, 0.2095, 3.5])
@@ -78,11 +85,15 @@ class Setting:
     games: int = 8
     steps: int = 125
     updates: int = 4
-    blocks: tuple[int, ...] = (40, 15, 15, 20)
-    replay: int = 10_000
+    blocks: tuple[int, ...] = (40, 20, 20, 20)
+    replay: int = 50_000
     batch: int = 128
     judges: int = 20
-    learning_rates: tuple[float, ...] = (5e-4, 1e-3, 1e-3, 1e-3)
+    learning_rate: float = 5e-4
+
+    @classmethod
+    def full(cls, observe: str) -> Setting:
+        return cls(observe, replay=10_000) if observe == "pixels" else cls(observe)
 
     @classmethod
     def tiny(cls, observe: str) -> Setting:
@@ -277,13 +288,17 @@ class Learner:
         return cls(model, copy.deepcopy(model).eval(), copy.deepcopy(model), optimizer, replay, [])
 
     def learn(self, batch: dict[str, Tensor], timesteps: int) -> None:
-        """One update of double DQN: the network chooses the next action, the target network says what it is worth."""
+        """One update of double DQN: the network chooses the next action, the target network says what it is worth, and
+        by how much the action that was taken was worse than its best one."""
         self.model.train()
+        taken = batch["action"][:, None]
         now, then = values(self.model, torch.cat([batch["seen"], batch["then"]]), timesteps).chunk(2)
         with torch.no_grad():
-            worth = values(self.target, batch["then"], timesteps).gather(1, then.argmax(1, keepdim=True))[:, 0]
-            wanted = REWARD + DISCOUNT * worth * ~batch["fallen"]
-        loss = nn.functional.smooth_l1_loss(now.gather(1, batch["action"][:, None])[:, 0], wanted)
+            before, after = values(self.target, torch.cat([batch["seen"], batch["then"]]), timesteps).chunk(2)
+            worth = after.gather(1, then.argmax(1, keepdim=True))[:, 0]
+            wanted = torch.where(batch["fallen"], -1.0, DISCOUNT * worth)
+            wanted -= APART * (before.amax(1) - before.gather(1, taken)[:, 0])
+        loss = nn.functional.smooth_l1_loss(now.gather(1, taken)[:, 0], wanted)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -327,8 +342,6 @@ class Learner:
             raise InputError(f"{path}: does not fit the network ({reason:.120}); remove it") from problem
 
 
-#: of each move, so that what is expected of a game that goes on and on is one
-REWARD = 1 - DISCOUNT
 #: how far the target network goes towards the network at each update
 FOLLOW = 0.01
 #: the rate of random moves: at the beginning of a stage, and from a third of it on
@@ -350,10 +363,10 @@ def train(
     place, timesteps = [name for name, _ in STAGES].index(stage), dict(STAGES)[stage]
     blocks = setting.blocks[place]
     recipe: dict[str, object] = {
-        **asdict(setting), "seed": seed, "stage": stage, "discount": DISCOUNT, "reward": REWARD, "follow": FOLLOW,
+        **asdict(setting), "seed": seed, "stage": stage, "discount": DISCOUNT, "apart": APART, "follow": FOLLOW,
         "epsilon": EPSILON[stage], "gymnasium": gymnasium.__version__, "torch": torch.__version__.partition("+")[0],
     }  # fmt: skip
-    learner = Learner.of(model.to(device), setting.learning_rates[place], replay)
+    learner = Learner.of(model.to(device), setting.learning_rate, replay)
     path = folder / f"{stage}.state.pt"
     learner.restore(path, recipe)
     show = bar.stage(stage, blocks, len(learner.scores))
@@ -386,7 +399,7 @@ def _block(
         progress = (done + step / setting.steps) / setting.blocks[place]
         epsilon = max(low, high + (low - high) * 3 * progress)
         for group in learner.optimizer.param_groups:
-            group["lr"] = setting.learning_rates[place] * (1 - progress)
+            group["lr"] = setting.learning_rate * (1 - progress)
         actions = np.where(rng.random(len(games)) < epsilon, rng.integers(2, size=len(games)), decide(numbers(views)))
         for index, (game, action) in enumerate(zip(games, actions.tolist(), strict=True)):
             then, fallen, over = game.move(action)
@@ -507,7 +520,7 @@ def read(arguments: argparse.Namespace) -> Flags:
     """InputError where a flag is out of range."""
     if arguments.episodes is not None and arguments.episodes < 1:
         raise InputError(f"--episodes is {arguments.episodes}, limit 1 at least; give a number of games")
-    setting = Setting.tiny(arguments.observe) if arguments.tiny else Setting(arguments.observe)
+    setting = Setting.tiny(arguments.observe) if arguments.tiny else Setting.full(arguments.observe)
     episodes = arguments.episodes or (3 if arguments.tiny else 100)
     device, seeds = options.read_device(arguments.device), options.read_seeds(arguments.seeds)
     return Flags(setting, device, arguments.out, seeds, episodes, arguments.tiny)
@@ -535,6 +548,7 @@ def main(given: Sequence[str] | None = None) -> None:
         "environment": f"gymnasium {gymnasium.__version__}, CartPole-v1",
         "setting": asdict(flags.setting),
         "discount": DISCOUNT,
+        "apart": APART,
         "episodes": flags.episodes,
         "target": TARGET,
         "paper": PAPER,

@@ -188,20 +188,21 @@ class Scores(nn.Module):
 
 
 def test_an_update_is_double_q_learning() -> None:
-    """By hand: in situation 1 the network chooses action 0, which the target network takes to be worth 3."""
-    model, target = Scores([[0.5, 0.0], [2.0, 1.0]]), Scores([[9.0, 9.0], [3.0, 7.0]])
+    """By hand: in situation 1 the network chooses action 0, which the target network takes to be worth 3. In situation
+    0, it takes action 1 to be worth 2 less than action 0."""
+    model, target = Scores([[0.5, 0.0], [2.0, 1.0]]), Scores([[9.0, 7.0], [3.0, 7.0]])
     learner = iir_dqn.Learner(
         model, target, copy.deepcopy(model), torch.optim.SGD(model.parameters(), lr=1.0), iir_dqn.Replay(4, (1,)), []
     )
     seen, then = torch.tensor([[0.0], [0.0]]), torch.tensor([[1 / 127], [1 / 127]])
     batch = {"seen": seen, "then": then, "action": torch.tensor([0, 1]), "fallen": torch.tensor([False, True])}
     learner.learn(batch, 1)
-    going = 0.5 - (iir_dqn.REWARD + iir_dqn.DISCOUNT * 3.0)  # below -1, where the loss is linear
-    fallen = 0.0 - iir_dqn.REWARD
-    expected = torch.tensor([[0.5 + 0.5, 0.0 - 0.5 * fallen], [2.0, 1.0]])
-    assert going < -1
+    going = 0.5 - iir_dqn.DISCOUNT * 3.0
+    fallen = 0.0 - (-1.0 - iir_dqn.APART * 2.0)
+    assert going < -1 < 1 < fallen  # where the loss is linear
+    expected = torch.tensor([[0.5 + 0.5, 0.0 - 0.5], [2.0, 1.0]])
     torch.testing.assert_close(model.table.detach(), expected)
-    moved = torch.tensor([[9.0, 9.0], [3.0, 7.0]]).lerp(expected, iir_dqn.FOLLOW)
+    moved = torch.tensor([[9.0, 7.0], [3.0, 7.0]]).lerp(expected, iir_dqn.FOLLOW)
     torch.testing.assert_close(target.table.detach(), moved)
 
 
