@@ -14,7 +14,7 @@ speeds) and is small: two layers of 128 neurons. Either way it sees whole multip
 
 From the paper: RMSProp, batches of 128, random moves at a rate epsilon, and for pixels a replay memory of 10,000.
 Beside the paper: double DQN with a slowly following target network, clipped gradients, several games at once, moves
-that are learned in the mirror too, a learning rate that falls to nothing, a discount of 0.95 (the paper's is 0.999),
+that are learned in the mirror too, a learning rate that falls to nothing, a discount of 0.98 (the paper's is 0.999),
 surrogate gradients of height 1 (0.3), and of each stage the target network, an average of the last ones, that did best
 after a block, by games that serve nothing else.
 
@@ -63,9 +63,9 @@ TARGET = "loihi2-sim"
 STAGES = (("ann", 1), ("t5", 5), ("t3", 3), ("t1", 1))
 #: mean and deviation of the reward. Only the appendix has T = 5, with the numbers that section 5 gives for T = 3
 PAPER = {"ann": "40.3 ± 4.8", "t5": "52.2 ± 4.3", "t3": "52.2 ± 4.3", "t1": "38.7 ± 5.4"}
-DISCOUNT = 0.95
+DISCOUNT = 0.98
 #: how much of what an action is worse than the best one is taken off its value once more; below 1
-APART = 0.9
+APART = 0.95
 LEVELS = 127
 #: what of the state counts as 1: the ends of the track and of the angle, and speeds that are rarely passed
 STATE = np.array([2.4, 3.0, 0.2095, 3.5])
