@@ -27,7 +27,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic, set_dropout
+from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, run_seeds, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import snn
@@ -285,12 +285,11 @@ def main() -> None:
     recipe = read_recipe()
     chosen = recipe.options
     data = load(chosen.dataset, chosen.data_root, scaled=True, batch_workers=chosen.workers)
-    runs: list[Run] = []
-    for seed in chosen.seeds:
-        with Bar(f"seed {seed}, ") as bar, deterministic():
-            trained = train(recipe, data, seed, bar)
-            runs.append(Run(seed, trained, on_target(recipe, data, seed)))
-        print(line(runs[-1]), flush=True)
+
+    def run(seed: int, bar: Bar) -> Run:
+        return Run(seed, train(recipe, data, seed, bar), on_target(recipe, data, seed))
+
+    runs = run_seeds(chosen.seeds, run, line)
     results.write(chosen.out, plain(recipe, runs), markdown(recipe, runs))
     print(f"written: {chosen.out / 'results.md'} and results.json")
 

@@ -33,7 +33,7 @@ from recipes import compiled, results
 from recipes.compiled import Compiled
 from recipes.data import Data, load
 from recipes.options import Options, parser, read, script
-from recipes.training import Bar, Stage, Step, Training, accuracy, cross_entropy, deterministic, set_dropout
+from recipes.training import Bar, Stage, Step, Training, accuracy, by_loss, cross_entropy, run_seeds, set_dropout
 from torch import Tensor, nn
 
 from neurocompile import driver, snn
@@ -274,13 +274,13 @@ ENCODERS: dict[str, Callable[[int, Data], nn.Module]] = {
 def two_softmax(timesteps: int) -> Step:
     """The hybrid cross-entropy of membranes and spike times (Eqs. 11 and 12)."""
 
-    def step(model: nn.Module, x: Tensor, labels: Tensor) -> float:
+    def loss(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         snn.run(model, x, timesteps)
-        loss = snn.two_softmax_loss(model.readout, labels)  # type: ignore[arg-type]
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        readout = model.readout
+        assert isinstance(readout, snn.TimedReadout)
+        return snn.two_softmax_loss(readout, labels)
 
-    return step
+    return by_loss(loss)
 
 
 # ------------------------------------------------------------------------------------------------- spikes and energies
@@ -373,14 +373,14 @@ def main() -> None:
     recipe = read_recipe()
     chosen = recipe.options
     data = load(chosen.dataset, chosen.data_root, scaled=True, batch_workers=chosen.workers)
-    runs: list[Run] = []
-    for seed in chosen.seeds:
-        with Bar(f"seed {seed}, ") as bar, deterministic():
-            trained = train(recipe, data, seed, bar)
-            networks = trained.networks.items() if chosen.target else ()
-            targets = {name: on_target(recipe, data, seed, name, [*network.layers]) for name, network in networks}
-        runs.append(Run(seed, trained, targets))
-        print(line(runs[-1]), flush=True)
+
+    def run(seed: int, bar: Bar) -> Run:
+        trained = train(recipe, data, seed, bar)
+        networks = trained.networks.items() if chosen.target else ()
+        targets = {name: on_target(recipe, data, seed, name, [*each.layers]) for name, each in networks}
+        return Run(seed, trained, targets)
+
+    runs = run_seeds(chosen.seeds, run, line)
     results.write(chosen.out, plain(recipe, runs), markdown(recipe, runs))
     print(f"written: {chosen.out / 'results.md'} and results.json")
 

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from recipes.data import Data, Stored
+from recipes.training import Step
+from torch import Tensor, nn
+
+from neurocompile import snn
 
 
 def cut(data: Data, train: int, test: int) -> Data:
@@ -48,3 +53,26 @@ def stop_after(steps: int) -> Callable[[], None]:
             raise StoppedError
 
     return count
+
+
+def stopping(make_step: Callable[..., Step], steps: int) -> Callable[..., Step]:
+    """``make_step`` whose steps raise StoppedError behind the first ``steps``."""
+
+    def make(*given: Any) -> Step:
+        step, count = make_step(*given), stop_after(steps)
+
+        def stop(model: nn.Module, x: Tensor, labels: Tensor) -> float:
+            count()
+            return step(model, x, labels)
+
+        return stop
+
+    return make
+
+
+def assert_equal_checkpoints(*paths: Path) -> None:
+    first, *others = (snn.load(path).model.state_dict() for path in paths)
+    for other in others:
+        assert first.keys() == other.keys()
+        for key, value in first.items():
+            assert torch.equal(value, other[key]), key

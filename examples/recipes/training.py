@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from rich.progress import (
@@ -29,6 +29,8 @@ from recipes.data import Images
 
 #: what one batch does: forward and backward; gradients are zero before and used after. Returns the loss
 Step = Callable[[nn.Module, Tensor, Tensor], float]
+#: what a script knows of one seed
+Run = TypeVar("Run")
 
 _LEARNED = 2  # weights have as many axes at least; thresholds, leaks and norms have fewer, and do not decay
 
@@ -198,15 +200,20 @@ def set_dropout(model: nn.Module, p: float) -> None:
             module.p = p
 
 
-def cross_entropy(timesteps: int) -> Step:
-    """The papers' usual step: cross-entropy on the answer of the last time step, BPTT through all of them."""
+def by_loss(make_loss: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Step:
+    """The step that runs the model for ``make_loss`` and goes back through all of it."""
 
     def step(model: nn.Module, x: Tensor, labels: Tensor) -> float:
-        loss = nn.functional.cross_entropy(snn.run(model, x, timesteps), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = make_loss(model, x, labels)
+        torch.autograd.backward(loss)
         return float(loss.detach())
 
     return step
+
+
+def cross_entropy(timesteps: int) -> Step:
+    """The papers' usual step: cross-entropy on the answer of the last time step, BPTT through all of them."""
+    return by_loss(lambda model, x, labels: nn.functional.cross_entropy(snn.run(model, x, timesteps), labels))
 
 
 def accuracy(
@@ -240,6 +247,16 @@ def accuracy(
     snn.reset_state(model)
     model.train(training)
     return right / len(images)
+
+
+def run_seeds(seeds: Iterable[int], run: Callable[[int, Bar], Run], line: Callable[[Run], str]) -> list[Run]:
+    """What ``run`` gives for each seed, with a bar of its own and repeatable arithmetic; ``line`` of it is printed."""
+    runs = []
+    for seed in seeds:
+        with Bar(f"seed {seed}, ") as bar, deterministic():
+            runs.append(run(seed, bar))
+        print(line(runs[-1]), flush=True)
+    return runs
 
 
 class Bar:

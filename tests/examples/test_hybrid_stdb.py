@@ -13,12 +13,12 @@ import hybrid_stdb as recipe
 import pytest
 import torch
 from recipes.data import Data, Stored, load
-from recipes.training import Bar, Step
+from recipes.training import Bar
 from torch import nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError
-from tests.small_runs import StoppedError, cut, stop_after, write_cifar10
+from tests.small_runs import StoppedError, assert_equal_checkpoints, cut, stopping, write_cifar10
 
 TINY = ["--width", "0.03", "--effort", "0.2", "--timesteps", "8", "--large-t", "16", "--batch", "32"]
 
@@ -88,29 +88,16 @@ def test_both_networks_compile_and_every_engine_agrees(tmp_path: Path, monkeypat
 def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--target", "", "--window", "3", "--balance", "percentile")
     whole = run(monkeypatch, tmp_path / "whole", *flags)
-    make = recipe.stdb_step
-
-    def stopping(chosen: recipe.Recipe) -> Step:
-        step, count = make(chosen), stop_after(3)
-
-        def stop(network: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> float:
-            count()
-            return step(network, x, labels)
-
-        return stop
-
     # an epoch has two steps: it stops within the second
     with monkeypatch.context() as patched:
-        patched.setattr(recipe, "stdb_step", stopping)
+        patched.setattr(recipe, "stdb_step", stopping(recipe.stdb_step, 3))
         with pytest.raises(StoppedError):
             run(monkeypatch, tmp_path / "again", *flags)
     assert not (tmp_path / "again" / "results.json").exists()
     assert len(torch.load(tmp_path / "again" / "seed0" / "stdb.state.pt", weights_only=True)["losses"]) == 1
     assert run(monkeypatch, tmp_path / "again", *flags) == whole
     for name in ("converted", "stdb"):
-        first, second = (snn.load(tmp_path / each / "seed0" / f"{name}.pt") for each in ("whole", "again"))
-        for key, value in first.model.state_dict().items():
-            assert torch.equal(value, second.model.state_dict()[key]), key
+        assert_equal_checkpoints(*(tmp_path / each / "seed0" / f"{name}.pt" for each in ("whole", "again")))
     assert whole["runs"][0]["compiled"] == {}
 
 
@@ -216,7 +203,9 @@ def test_the_scale_is_the_first_of_the_best() -> None:
             return answers + wanted * right
 
     labels = torch.tensor([1, 2, 3])
-    images = Stored("three", labels.view(3, 1, 1, 1).float(), labels, lambda pixels: pixels, lambda x, _: x)  # type: ignore[arg-type]
+    digits = load("digits", None, scaled=True).train
+    assert isinstance(digits, Stored)
+    images = replace(digits, pixels=labels.view(3, 1, 1, 1).float(), labels=labels)
     data = Data("three", images, images, 10, (1, 1, 1), 3.0, 0.0, 3.0)
     chosen = recipe.read_recipe(["--timesteps", "1"])
     assert recipe.best_scale(chosen, Right(), {"neuron1": 2.0}, data) == 0.6

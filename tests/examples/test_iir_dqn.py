@@ -140,7 +140,8 @@ def test_pixels_are_a_difference_around_the_cart(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_pixel_network_is_the_papers() -> None:
-    setting = iir_dqn.Setting("pixels")
+    setting = iir_dqn.Setting.full("pixels")
+    assert setting.replay == 10_000
     ann = iir_dqn.network(setting).eval()
     convolutions = [layer for layer in ann if isinstance(layer, nn.Conv2d)]
     assert [(each.out_channels, each.kernel_size, each.stride) for each in convolutions] == [

@@ -125,7 +125,7 @@ def test_each_network_begins_where_its_path_says(tmp_path: Path, monkeypatch: py
     def count(_self: Training, stage: Any, model: nn.Module, *_: Any, **__: Any) -> list[float]:
         steps.append(stage.name)
         with torch.no_grad():
-            model.get_submodule("conv1").weight += len(steps)  # type: ignore[operator]
+            model.get_parameter("conv1.weight").add_(len(steps))
         return []
 
     monkeypatch.setattr(Training, "fit", count)

@@ -14,13 +14,13 @@ import pytest
 import single_spike as recipe
 import torch
 from recipes.data import Data, load
-from recipes.training import Bar, Step
+from recipes.training import Bar
 from torch import nn
 
 from neurocompile import snn
 from neurocompile.errors import InputError
 from neurocompile.program import Program
-from tests.small_runs import StoppedError, cut, stop_after, write_cifar10
+from tests.small_runs import StoppedError, assert_equal_checkpoints, cut, stopping, write_cifar10
 
 TINY = ["--arch", "vgg6", "--width", "0.03", "--effort", "0.05", "--batch", "32"]
 
@@ -103,29 +103,16 @@ def _only_build(path: Path, _data: Data, *, target: str, **_more: int) -> recipe
 def test_an_interrupted_run_gives_what_it_would_have_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--target", "", "--networks", "ef", "--effort", "0.08")
     whole = run(monkeypatch, tmp_path / "whole", *flags)
-    make = recipe.two_softmax
-
-    def stopping(timesteps: int) -> Step:
-        step, count = make(timesteps), stop_after(3)
-
-        def stop(network: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> float:
-            count()
-            return step(network, x, labels)
-
-        return stop
-
     # an epoch has two steps: it stops within the second
     with monkeypatch.context() as patched:
-        patched.setattr(recipe, "two_softmax", stopping)
+        patched.setattr(recipe, "two_softmax", stopping(recipe.two_softmax, 3))
         with pytest.raises(StoppedError):
             run(monkeypatch, tmp_path / "again", *flags)
     assert not (tmp_path / "again" / "results.json").exists()
     assert len(torch.load(tmp_path / "again" / "seed0" / "snn-f.state.pt", weights_only=True)["losses"]) == 1
     assert run(monkeypatch, tmp_path / "again", *flags) == whole
     for name in "ef":
-        first, second = (snn.load(tmp_path / each / "seed0" / f"{name}.pt") for each in ("whole", "again"))
-        for key, value in first.model.state_dict().items():
-            assert torch.equal(value, second.model.state_dict()[key]), key
+        assert_equal_checkpoints(*(tmp_path / each / "seed0" / f"{name}.pt" for each in ("whole", "again")))
     assert whole["runs"][0]["on_target"] == {}
 
 
