@@ -225,4 +225,4 @@ def _set_stamp(folder: Path, name: str, stamp: str) -> None:
 
 
 if __name__ == "__main__":
-    script(main, then="to go on behind what is finished")
+    script(main, then="to make what is still missing")

@@ -47,7 +47,7 @@ import torch
 from numpy.typing import NDArray
 from recipes import compiled, options, results
 from recipes.data import Data
-from recipes.training import Bar, deterministic, seed_of
+from recipes.training import Bar, deterministic, read_state, seed_of
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -318,17 +318,9 @@ class Learner:
 
     def restore(self, path: Path, recipe: dict[str, object]) -> None:
         """InputError where the file is of another recipe or damaged; nothing where there is none."""
-        if not path.is_file():
+        state = read_state(path, recipe, {"model", "target", "best", "optimizer", "scores", "replay", "moves"})
+        if state is None:
             return
-        state = snn.checkpoint.load_document(path)
-        if not isinstance(state, dict) or not isinstance(state.get("recipe"), dict):
-            raise InputError(f"{path}: is no state of a training; remove it, or give another --out")
-        for key, value in recipe.items():
-            if state["recipe"].get(key) != value:
-                raise InputError(
-                    f"{path}: was begun with {key} {state['recipe'].get(key)!r:.80} and not {value!r:.80}; "
-                    "give another --out, or remove it"
-                )
         try:
             for name in ("model", "target", "best"):
                 getattr(self, name).load_state_dict(state[name])

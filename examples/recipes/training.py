@@ -151,14 +151,20 @@ def _keep(
         torch.save(state, file)
 
 
-def _restore(
-    path: Path, recipe: Mapping[str, object], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[float]:
-    """The losses of the epochs that are behind us."""
+def read_state(path: Path, recipe: Mapping[str, object], holds: set[str]) -> dict[str, Any] | None:
+    """The state of a training that ``holds`` so many things beside its recipe; None where there is no file.
+
+    Raises:
+        InputError: the file is damaged, or of another recipe.
+    """
     if not path.is_file():
-        return []
-    state = snn.checkpoint.load_document(path)
-    if not isinstance(state, dict) or state.keys() != {"recipe", "model", "optimizer", "losses"}:
+        return None
+    try:
+        state = snn.checkpoint.load_document(path)
+    except InputError as problem:
+        reason = str(problem).partition(";")[0]  # what it advises is for networks that somebody sent
+        raise InputError(f"{reason}; remove it, or give another --out") from problem
+    if not isinstance(state, dict) or state.keys() != {"recipe", *holds}:
         raise InputError(f"{path}: is no state of a training; remove it, or give another --out")
     if state["recipe"] != dict(recipe):
         known = state["recipe"] if isinstance(state["recipe"], dict) else {}
@@ -167,6 +173,16 @@ def _restore(
             f"{path}: was begun with {other} {known.get(other)!r:.80} and not {recipe.get(other)!r:.80}; "
             "give another --out, or remove it"
         )
+    return state
+
+
+def _restore(
+    path: Path, recipe: Mapping[str, object], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[float]:
+    """The losses of the epochs that are behind us."""
+    state = read_state(path, recipe, {"model", "optimizer", "losses"})
+    if state is None:
+        return []
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

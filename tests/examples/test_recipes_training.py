@@ -122,7 +122,7 @@ def test_states_of_another_recipe_are_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ({"model": {}}, "is no state of a training; remove it"),
-        (None, "is not a PyTorch file, or is cut short"),
+        (None, r"^\S+/snn\.state\.pt: is not a PyTorch file, or is cut short; remove it, or give another --out$"),
         ("other", r"does not fit the network \(.*\); remove it"),
     ],
 )
