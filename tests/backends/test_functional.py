@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -450,3 +451,23 @@ def test_what_it_needs_is_told(monkeypatch: pytest.MonkeyPatch, module: str) -> 
     find = backend.importlib.util.find_spec
     monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: None if name == module else find(name))
     assert f"needs {module}" in str(FunctionalBackend().unavailable())
+
+
+def test_a_thread_that_was_interrupted_as_it_began_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Python waits for it when the program ends, since its pool does not know of it."""
+    begin, begun = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        begin(thread)
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    backend._pool.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(backend._in_threads(lambda start: start, range(4), 2))
+    (thread,) = begun
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert list(backend._in_threads(lambda start: start, range(4), 2)) == [0, 1, 2, 3]

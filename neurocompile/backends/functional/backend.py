@@ -241,6 +241,11 @@ def _in_threads(work: Callable[[int], Trace], starts: range, threads: int) -> It
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    except KeyboardInterrupt:
+        # it may fall while a thread begins, before the pool knows of it; Python would wait for that one at exit
+        _pool.cache_clear()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
     finally:
         for future in pending:
             future.cancel()
